@@ -1,0 +1,95 @@
+"""`edgewise train`: reference training of a built-in network."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import torch
+
+from edgewise import store, training, units
+from edgewise.cli.common import (
+    console,
+    data_options,
+    emit,
+    json_option,
+    out_option,
+    progress_bars,
+    seed_option,
+)
+from edgewise.data import registry
+from edgewise.models.builtin import build
+from edgewise.models.weights import save_weights
+
+_DEFAULT = training.Schedule()
+
+
+@click.command(
+    epilog="""
+\b
+Examples:
+  edgewise train vgg16 --data fashion-mnist --width 0.25 --epochs 24 -o vgg16.safetensors
+  edgewise train vgg16 --data cifar10 --epochs 60 --cutout 8 -o vgg16-cifar10.safetensors
+\b
+Stopped or killed? The same command goes on after the last finished epoch and gives the
+same weights as a run that was never stopped.
+"""
+)
+@click.argument("model", metavar="MODEL")
+@data_options
+@click.option("--width", default=1.0, show_default=True, help="Multiplier of every layer's width.")
+@click.option("--batch-norm/--no-batch-norm", default=True, help="BatchNorm after convolutions.")
+@click.option("--epochs", default=_DEFAULT.epochs, show_default=True)
+@click.option("--batch-size", default=_DEFAULT.batch_size, show_default=True)
+@click.option("--peak-lr", default=_DEFAULT.peak_lr, show_default=True, help="Top of the cycle.")
+@click.option("--cutout", default=_DEFAULT.cutout, show_default=True, help="Side in pixels.")
+@click.option("--threads", default=0, help="CPU threads [all cores].")
+@seed_option
+@out_option("Weights to write (.safetensors); the record goes beside them.")
+@json_option
+def command(  # noqa: PLR0913 - one argument an option
+            model: str, data: str, root: Path | None, width: float, batch_norm: bool, epochs: int,
+            batch_size: int, peak_lr: float, cutout: int, threads: int, seed: int, out: Path,
+            as_json: bool) -> None:  # fmt: skip
+    """Train MODEL from scratch: one-cycle SGD, label smoothing, EMA, bfloat16."""
+    if threads:
+        torch.set_num_threads(threads)
+    dataset = registry.load(data, root)
+    options = {"width": width, "batch_norm": batch_norm, "classes": len(dataset.classes)}
+    torch.manual_seed(seed)
+    module = build(model, options)
+    schedule = training.Schedule(epochs, batch_size, peak_lr, cutout=cutout)
+    run = training.Run(
+        train=dataset.split("train"),
+        validation=dataset.split("validation"),
+        contract=dataset.contract,
+        schedule=schedule,
+        seed=seed,
+        checkpoint=out.with_name(f".{out.name}.checkpoint"),
+    )
+    with progress_bars() as progress:
+        trained, curves = training.train(module, run, progress)
+    save_weights(trained, out, {"name": model, "options": options}, dataset.contract)
+    test = dataset.split("test")
+    result = {
+        "weights": out.name,
+        "data": dataset.name,
+        "validation_accuracy": curves.accuracy[-1],
+        "test_accuracy": training.evaluate(trained, test, dataset.contract),
+        "test_images": len(test),
+        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
+        "size_bytes": out.stat().st_size,
+        "curves": asdict(curves),
+    }
+    request = {"model": model, "options": options, "seed": seed, "schedule": asdict(schedule)}
+    inputs = {**dataset.digests(), "weights": store.digest_file(out)}
+    store.Record("training", request, inputs, result).save(out.with_suffix(".json"))
+    assert run.checkpoint is not None
+    run.checkpoint.unlink(missing_ok=True)
+    if as_json:
+        emit("train", result)
+        return
+    console.print(
+        f"{model} on {dataset.name}: {units.percent(result['test_accuracy'])} of "
+        f"{len(test)} test images, {units.count(result['parameters'])} parameters, "
+        f"{units.size(result['size_bytes'])} in {out}"
+    )

@@ -1,0 +1,1 @@
+"""Images and labels: readers, splits, fetching, and the preprocessing contract."""

@@ -1,0 +1,37 @@
+"""The networks that come with edgewise, and the weights that come with them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgewise.errors import UsageError
+from edgewise.models.vgg import VGG16
+
+_FOLDER = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A factory, its input (channels, height, width), and bundled weights if there are any."""
+
+    factory: Callable[..., nn.Module]
+    input_shape: tuple[int, int, int]
+    weights: Path | None = None
+
+
+BUILT_IN: Mapping[str, BuiltIn] = {
+    "vgg16": BuiltIn(VGG16, (3, 32, 32), _FOLDER / "vgg16-w0.25-fashion-mnist.safetensors"),
+}
+
+
+def build(name: str, options: Mapping[str, Any]) -> nn.Module:
+    """A built-in network; raises UsageError for a name or an option that is not known."""
+    if name not in BUILT_IN:
+        raise UsageError(f"there is no built-in network '{name}'; known: {', '.join(BUILT_IN)}.")
+    try:
+        return BUILT_IN[name].factory(**options)
+    except TypeError as error:
+        raise UsageError(f"{name} does not take the options {dict(options)}: {error}.") from error
