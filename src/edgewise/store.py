@@ -63,8 +63,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON atomically; NaN is refused because JSON has none."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, text.encode() + b"\n")
+    write_bytes(path, _layout(value).encode() + b"\n")
+
+
+def _layout(value: Any, indent: str = "") -> str:
+    """JSON with an object's members on lines of their own and lists of numbers on one line."""
+    if not isinstance(value, Mapping) or not value:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    inner = indent + " "
+    members = (f"{inner}{json.dumps(str(k))}: {_layout(v, inner)}" for k, v in value.items())
+    return "{\n" + ",\n".join(members) + f"\n{indent}}}"
 
 
 def read_json(path: Path) -> Any:

@@ -172,7 +172,7 @@ def _epoch(
         torch.autograd.backward(loss)
         state.optimizer.step()
         _average(state, schedule.ema, step)
-        state.curves.loss.append(value)
+        state.curves.loss.append(round(value, 5))
         progress(stage, index + 1, per_epoch)
 
 
