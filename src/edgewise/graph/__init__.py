@@ -1,0 +1,1 @@
+"""A network as a graph: capture, regions, cost, and what values its tensors take."""

@@ -1,0 +1,50 @@
+"""What a network costs: parameters, multiply-accumulates and bytes, layer by layer."""
+
+import math
+from dataclasses import dataclass
+
+from torch import fx
+
+from edgewise.graph.layer import WeightedLayer
+from edgewise.graph.network import Network
+from edgewise.graph.regions import region_of
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One weighted layer: parameters with bias, MACs for one image, bytes of weights as float32."""
+
+    name: str
+    kind: str
+    region: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    size_bytes: int
+
+
+def layer_costs(network: Network) -> tuple[LayerCost, ...]:
+    """The cost of every weighted layer, in the order they run."""
+    return tuple(_cost(network, node, layer) for node, layer in network.layers())
+
+
+def _cost(network: Network, node: fx.Node, layer: WeightedLayer) -> LayerCost:
+    shape = tuple(int(size) for size in node.meta["shape"][1:])
+    source = node.all_input_nodes[0].meta["shape"]
+    weights = layer.weight.numel()
+    # Every weight meets every output position once; a transposed one meets every input position.
+    positions = source[2:] if layer.form.kind == "conv_transpose2d" else shape[1:]
+    if layer.form.kind == "linear":
+        positions = shape[:-1]
+    parameters = weights + (0 if layer.bias is None else layer.bias.numel())
+    if layer.batch_norm is not None:
+        parameters += sum(p.numel() for p in layer.batch_norm.parameters())
+    return LayerCost(
+        name=layer.form.path,
+        kind=layer.form.kind,
+        region=region_of(layer.form.path, network.regions),
+        output_shape=shape,
+        parameters=parameters,
+        macs=weights * math.prod(positions),
+        size_bytes=4 * parameters,
+    )

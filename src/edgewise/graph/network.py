@@ -1,0 +1,85 @@
+"""A captured network: the graph, its contract, and what is known of it."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from edgewise.data.preprocess import Preprocessing
+from edgewise.graph.histogram import Histogram
+from edgewise.graph.layer import WeightedLayer
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as a graph of functional operations and raised layers.
+
+    module: executable; each node's meta holds `shape` (of its output for one image, batch axis
+    first and None) and `path` (of the user's layer it came from);
+    regions: name -> globs on paths; ranges: node name -> values seen in calibration;
+    half: weights are stored in half precision and widened when loaded.
+    """
+
+    name: str
+    module: fx.GraphModule
+    contract: Preprocessing
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ranges: Mapping[str, Histogram] = field(default_factory=dict)
+    half: bool = False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The first output for a batch of network inputs."""
+        result = self.module(images)
+        return first_output(result)
+
+    def copy(self) -> "Network":
+        """A network whose graph can be changed freely; the parameters are shared."""
+        shared: dict[int, Any] = {}
+        for tensor in (*self.module.parameters(), *self.module.buffers()):
+            shared[id(tensor)] = tensor
+        return replace(self, module=copy.deepcopy(self.module, shared))
+
+    def layers(self) -> Iterator[tuple[fx.Node, WeightedLayer]]:
+        """Weighted layers in the order they run."""
+        for node in self.module.graph.nodes:
+            module = module_of(self.module, node)
+            if isinstance(module, WeightedLayer):
+                yield node, module
+
+    def example(self, batch: int = 1) -> Tensor:
+        """A tensor of zeros in the network's input shape."""
+        return torch.zeros(batch, *self.contract.shape)
+
+
+def first_output(result: Any) -> Tensor:
+    """The first tensor of whatever a network returns."""
+    while not isinstance(result, Tensor):
+        result = next(iter(result.values() if isinstance(result, dict) else result))
+    return result
+
+
+def module_of(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The submodule that a node calls, or None."""
+    if node.op != "call_module":
+        return None
+    return module.get_submodule(str(node.target))
+
+
+def operation(module: fx.GraphModule, node: fx.Node) -> str:
+    """A node's operation by its field name: conv2d, relu, add, max_pool2d, input, output, ..."""
+    target = module_of(module, node)
+    if isinstance(target, WeightedLayer):
+        return target.form.kind
+    if isinstance(target, nn.BatchNorm2d):
+        return "batch_norm"
+    if target is not None:
+        return type(target).__name__.lower()
+    if node.op != "call_function":
+        return {"placeholder": "input", "get_attr": "constant"}.get(node.op, node.op)
+    packet = getattr(node.target, "overloadpacket", None)
+    if packet is not None:
+        return str(packet).rsplit(".", 1)[-1]
+    return str(getattr(node.target, "__name__", node.target))

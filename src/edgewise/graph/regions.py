@@ -1,0 +1,27 @@
+"""Parts of a network by name: globs on module paths."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+
+def declared_regions(module: nn.Module) -> dict[str, tuple[str, ...]]:
+    """The regions that a network declares in `edgewise_regions`: name -> globs; {} if none."""
+    declared = getattr(module, "edgewise_regions", None)
+    if not isinstance(declared, Mapping):
+        return {}
+    return {str(name): tuple(globs) for name, globs in declared.items()}
+
+
+def matches(path: str, globs: tuple[str, ...]) -> bool:
+    """Whether a layer's path, or a folder above it, matches one of the globs.
+
+    `head` and `head.*` both cover `head.0.conv`, as a person means them.
+    """
+    return any(fnmatchcase(path, glob) or fnmatchcase(path, f"{glob}.*") for glob in globs)
+
+
+def region_of(path: str, regions: Mapping[str, tuple[str, ...]]) -> str:
+    """The first region that covers a path, or an empty name."""
+    return next((name for name, globs in regions.items() if matches(path, globs)), "")

@@ -1,0 +1,1 @@
+"""Quantizers: number formats, ranges, placement in a graph, simulation, and the integer twin."""

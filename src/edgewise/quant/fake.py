@@ -1,0 +1,93 @@
+"""Simulated quantization: modules that round as the runtime will."""
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.graph.layer import WeightedLayer
+from edgewise.quant.affine import channel_scales, dequantize, quantize
+from edgewise.quant.scheme import IntType
+
+# The runtimes' int32 accumulators start at the bias; half of what would fit is left to the sums.
+BIAS_LIMIT = 2**30
+
+
+class FakeQuantize(nn.Module):
+    """Rounds an activation to its codes and back.
+
+    scale: float32 scalar; zero_point: a code, stored as float32 scalar.
+    """
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, kind: IntType, scale: Tensor, zero_point: Tensor) -> None:
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("scale", scale)
+        self.register_buffer("zero_point", zero_point)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest value that has a code of its own."""
+        low = (self.kind.low - float(self.zero_point)) * float(self.scale)
+        return low, (self.kind.high - float(self.zero_point)) * float(self.scale)
+
+    def codes(self, values: Tensor) -> Tensor:
+        """Codes of values, as floats."""
+        return quantize(values, self.scale, self.zero_point, self.kind)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """What the codes stand for."""
+        return dequantize(codes, self.scale, self.zero_point)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.values(self.codes(values))
+
+
+class QuantizedLayer(nn.Module):
+    """A weighted layer on integer weights, BatchNorm folded, bias in accumulator steps.
+
+    source: quantizer of the layer's input, whose scale decides the step of the bias;
+    scale: float32 (output channels,), of the weights; weight_codes: int8; bias_codes: int32.
+    """
+
+    scale: Tensor
+    weight_codes: Tensor
+    bias_codes: Tensor | None
+
+    def __init__(self, layer: WeightedLayer, kind: IntType, source: FakeQuantize) -> None:
+        super().__init__()
+        self.form = layer.form
+        self.kind = kind
+        self.source = [source]  # in a list: the input's quantizer is not a part of the layer
+        weight, bias = layer.folded()
+        scale = channel_scales(weight, self.form.out_axis, kind)
+        if bias is not None:
+            # A channel whose weights are nearly nothing beside its bias would need a bias code
+            # that no int32 holds; a coarser scale costs it nothing that can be seen.
+            scale = torch.maximum(scale, bias.abs() / (source.scale * (BIAS_LIMIT // 2)))
+        codes = quantize(weight, self.form.per_channel(scale, weight.ndim), torch.zeros(()), kind)
+        self.register_buffer("scale", scale)
+        self.register_buffer("weight_codes", codes.to(torch.int8))
+        self.register_buffer(
+            "bias_codes", None if bias is None else torch.round(bias / self.step).to(torch.int32)
+        )
+
+    @property
+    def step(self) -> Tensor:
+        """What one unit of the accumulator stands for, float32 (output channels,)."""
+        return self.source[0].scale * self.scale
+
+    def weight(self) -> Tensor:
+        """The weights that the codes stand for."""
+        codes = self.weight_codes
+        return codes.float() * self.form.per_channel(self.scale, codes.ndim)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        bias = None if self.bias_codes is None else self.bias_codes.float() * self.step
+        return self.form.run(inputs, self.weight(), bias)
+
+    def accumulate(self, codes: Tensor) -> Tensor:
+        """The int32 accumulator for input codes less their zero point; exact in float64."""
+        bias = None if self.bias_codes is None else self.bias_codes.double()
+        return self.form.run(codes.double(), self.weight_codes.double(), bias)

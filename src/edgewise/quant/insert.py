@@ -1,0 +1,73 @@
+"""Put quantizers into a graph, as a placement says."""
+
+import torch
+from torch import fx
+
+from edgewise.errors import RecipeError
+from edgewise.graph.layer import WeightedLayer
+from edgewise.graph.network import Network, module_of, operation
+from edgewise.quant.affine import affine_parameters, symmetric_parameters
+from edgewise.quant.fake import FakeQuantize, QuantizedLayer
+from edgewise.quant.observers import RangeMethod
+from edgewise.quant.placement import PASS, Placement
+from edgewise.quant.profiles import Profile
+from edgewise.quant.scheme import Scheme
+
+
+@torch.no_grad()
+def insert(
+    network: Network, placement: Placement, profile: Profile, scheme: Scheme, method: RangeMethod
+) -> None:
+    """Insert activation quantizers and replace the placed layers by their integer form, in place.
+
+    Raises RecipeError when a tensor has no calibrated range.
+    """
+    module = network.module
+    for name in dict.fromkeys(placement.groups.values()):
+        members = [node for node, group in placement.groups.items() if group == name]
+        module.add_submodule(name, _quantizer(network, members, profile, scheme, method))
+    for node, name in placement.groups.items():
+        with module.graph.inserting_after(node):
+            call = module.graph.call_module(name, (node,))
+        call.meta = dict(node.meta)
+        node.replace_all_uses_with(call, delete_user_cb=lambda user, call=call: user is not call)
+    for node in placement.layers:
+        layer = module_of(module, node)
+        assert isinstance(layer, WeightedLayer)
+        source = source_quantizer(module, node)
+        module.set_submodule(str(node.target), QuantizedLayer(layer, scheme.weights, source))
+    module.graph.lint()
+    module.recompile()
+
+
+def source_quantizer(module: fx.GraphModule, node: fx.Node) -> FakeQuantize:
+    """The quantizer whose codes reach a node's first input, through operations that keep them."""
+    source = node.all_input_nodes[0]
+    while operation(module, source) in PASS:
+        source = source.all_input_nodes[0]
+    found = module_of(module, source)
+    assert isinstance(found, FakeQuantize), f"{node} reads {source}, which is not quantized"
+    return found
+
+
+def _quantizer(
+    network: Network,
+    members: list[fx.Node],
+    profile: Profile,
+    scheme: Scheme,
+    method: RangeMethod,
+) -> FakeQuantize:
+    missing = [node.name for node in members if node.name not in network.ranges]
+    if missing:
+        raise RecipeError(
+            f"{', '.join(missing)} have no calibrated range; calibrate before quantizing."
+        )
+    merged = network.ranges[members[0].name]
+    for node in members[1:]:
+        merged = merged.merge(network.ranges[node.name])
+    # The image comes in 8 bits; fewer would throw away what the sensor gave for nothing.
+    is_input = any(node.op == "placeholder" for node in members)
+    kind = profile.activations(8 if is_input else scheme.activation_bits)
+    low, high = method(merged, kind.bits)
+    parameters = symmetric_parameters if profile.symmetric else affine_parameters
+    return FakeQuantize(kind, *parameters(low, high, kind))

@@ -1,0 +1,143 @@
+"""Where quantizers go: a table by operation, and groups of tensors that share one.
+
+Operations that only move values (PASS) keep the codes of their input. Operations that compute
+(COMPUTE) need quantized inputs and get a quantizer for their output, after the activation that the
+runtime fuses with them. Anything else cannot be quantized, and is an error unless the user asked
+for it in float.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import fx
+
+from edgewise.errors import UnsupportedOpError
+from edgewise.graph.network import Network, operation
+from edgewise.graph.regions import matches
+from edgewise.quant.profiles import Profile
+
+PASS = frozenset(
+    {
+        "max_pool2d", "flatten", "view", "reshape", "_unsafe_view", "upsample_nearest2d",
+        "permute", "transpose", "chunk", "split", "split_with_sizes", "getitem", "slice",
+        "unsqueeze", "squeeze", "contiguous", "clone", "alias", "detach", "dropout", "pad",
+        "channel_shuffle", "pixel_shuffle", "identity",
+    }
+)  # fmt: skip
+COMPUTE = frozenset(
+    {
+        "conv2d", "linear", "add", "sub", "mul", "div", "cat", "adaptive_avg_pool2d",
+        "avg_pool2d", "mean", "relu", "relu6", "hardtanh", "clamp", "leaky_relu", "sigmoid",
+        "hardsigmoid", "hardswish", "silu", "tanh", "batch_norm",
+    }
+)  # fmt: skip
+WEIGHTED = frozenset({"conv2d", "linear", "conv_transpose2d"})
+_FUSIBLE = frozenset({"conv2d", "linear", "add"})
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which tensors get a quantizer, and which layers run on integers.
+
+    groups: node whose output is quantized -> name of its group, one quantizer each;
+    layers: weighted nodes that run on integers; kept_float: those that do not.
+    """
+
+    groups: Mapping[fx.Node, str]
+    layers: tuple[fx.Node, ...]
+    kept_float: tuple[fx.Node, ...]
+
+
+class _Sets:
+    """Union-find over nodes."""
+
+    def __init__(self) -> None:
+        self._parent: dict[fx.Node, fx.Node] = {}
+
+    def find(self, node: fx.Node) -> fx.Node:
+        while (parent := self._parent.setdefault(node, node)) is not node:
+            node = parent
+        return node
+
+    def join(self, one: fx.Node, other: fx.Node) -> None:
+        self._parent[self.find(one)] = self.find(other)
+
+
+def place(network: Network, profile: Profile, keep_float: tuple[str, ...] = ()) -> Placement:
+    """Decide the placement for a runtime; layers that match `keep_float` stay as they are.
+
+    Raises UnsupportedOpError, naming every operation and its layer, when something computes that
+    has no integer form and was not asked for in float.
+    """
+    kinds = {node: operation(network.module, node) for node in network.module.graph.nodes}
+    active = _active(kinds, profile, keep_float)
+    fused = {n for n in active if _is_fused(n, kinds, profile, active)}
+    needed: set[fx.Node] = set()
+    sets = _Sets()
+    for node in kinds:
+        if kinds[node] in PASS:
+            sets.join(node, node.all_input_nodes[0])
+        if node not in active:
+            continue
+        inputs = [n for n in node.all_input_nodes if _is_activation(n)]
+        needed.update(inputs)
+        needed.add(node)
+        if kinds[node] in profile.shared:
+            for other in inputs:
+                sets.join(other, node)
+    roots = {_root(node, kinds) for node in needed - fused if _root(node, kinds) not in fused}
+    names: dict[fx.Node, str] = {}
+    groups = {}
+    for node in kinds:
+        if node in roots:
+            name = names.setdefault(sets.find(node), f"quantizer_{len(names)}")
+            groups[node] = name
+    weighted = [node for node, kind in kinds.items() if kind in WEIGHTED]
+    return Placement(
+        groups,
+        tuple(node for node in weighted if node in active),
+        tuple(node for node in weighted if node not in active),
+    )
+
+
+def _active(
+    kinds: Mapping[fx.Node, str], profile: Profile, keep_float: tuple[str, ...]
+) -> set[fx.Node]:
+    active, impossible = set(), []
+    for node, kind in kinds.items():
+        if not node.meta.get("floating") or kind in PASS or kind in ("input", "constant", "output"):
+            continue
+        if matches(str(node.meta["path"]), keep_float):
+            continue
+        possible = kind in COMPUTE and (kind not in WEIGHTED or kind in profile.layers)
+        if possible and not (kind == "linear" and len(node.meta["shape"]) != 2):
+            active.add(node)
+        else:
+            impossible.append(f"{kind} at '{node.meta['path'] or node.name}'")
+    if impossible:
+        raise UnsupportedOpError(
+            f"these cannot be quantized for {profile.name}: {', '.join(impossible)}. To keep them "
+            "in float, say so with keep_float (--keep-float) and a glob on their layer's name."
+        )
+    return active
+
+
+def _is_activation(node: fx.Node) -> bool:
+    return bool(node.meta.get("floating")) and node.op != "get_attr"
+
+
+def _is_fused(
+    node: fx.Node, kinds: Mapping[fx.Node, str], profile: Profile, active: set[fx.Node]
+) -> bool:
+    """Whether the node's only reader is an activation that the runtime computes with it."""
+    if kinds[node] not in _FUSIBLE or len(node.users) != 1:
+        return False
+    (reader,) = node.users
+    return kinds[reader] in profile.fused and reader in active
+
+
+def _root(node: fx.Node, kinds: Mapping[fx.Node, str]) -> fx.Node:
+    """The node that computed the values which `node` only moves."""
+    while kinds[node] in PASS:
+        node = node.all_input_nodes[0]
+    return node

@@ -1,0 +1,52 @@
+"""What each runtime wants of quantizers: one profile a runtime, one table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgewise.errors import UsageError
+from edgewise.quant.scheme import IntType
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where a runtime wants quantizers, so that it executes integers.
+
+    signed: activation codes are int8 rather than uint8; symmetric: zero point in the middle;
+    layers: weighted operations that have an integer kernel;
+    fused: activations that the runtime computes inside the layer before them, so that no quantizer
+    stands between; shared: operations whose inputs and output need one scale;
+    integer_bias: the bias is int32 in steps of input scale times weight scale.
+    """
+
+    name: str
+    signed: bool
+    symmetric: bool
+    layers: frozenset[str]
+    fused: frozenset[str]
+    shared: frozenset[str]
+    integer_bias: bool
+
+    def activations(self, bits: int) -> IntType:
+        """The format of activation codes."""
+        return IntType(bits, self.signed)
+
+
+# uint8: ONNX Runtime's own s8 -> u8 rewrite on x86 misses tensors with two consumers.
+ONNX_RUNTIME = Profile(
+    name="onnxruntime",
+    signed=False,
+    symmetric=False,
+    layers=frozenset({"conv2d", "linear"}),
+    fused=frozenset({"relu", "relu6", "hardtanh"}),
+    shared=frozenset(),
+    integer_bias=True,
+)
+
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (ONNX_RUNTIME,)}
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name; raises UsageError when there is none."""
+    if name not in PROFILES:
+        raise UsageError(f"there is no placement profile '{name}'; known: {', '.join(PROFILES)}.")
+    return PROFILES[name]

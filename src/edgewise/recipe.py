@@ -1,0 +1,129 @@
+"""A recipe: an ordered tuple of steps, JSON in and out."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgewise.data.dataset import Split
+from edgewise.errors import RecipeError
+from edgewise.graph.network import Network
+from edgewise.progress import Progress, silent
+from edgewise.quant.scheme import Scheme
+from edgewise.steps.calibrate import Calibrate
+from edgewise.steps.fold import Fold
+from edgewise.steps.half import Half
+from edgewise.steps.quantize import Quantize
+from edgewise.steps.step import Step
+
+SCHEMA = "recipe/1"
+STEPS: tuple[type[Step], ...] = (Fold, Calibrate, Quantize, Half)
+
+
+@dataclass(frozen=True)
+class StepNote:
+    """What one step took, for the report."""
+
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A network with a recipe applied, and what each step took."""
+
+    network: Network
+    recipe: "Recipe"
+    notes: tuple[StepNote, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps in order; an order that cannot work is refused here, before any work.
+
+    name: how the result is called in tables and folders.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
+            raise RecipeError(f"a recipe's name is letters, digits, - and _, not '{self.name}'.")
+        quantized = None
+        for step in self.steps:
+            if quantized is not None:
+                raise RecipeError(
+                    f"'{step.name}' cannot follow '{quantized}' in recipe '{self.name}': after "
+                    "that the weights are integers. Put it before."
+                )
+            if step.quantizes:
+                quantized = step.name
+        last = self.steps[-1].name if self.steps else None
+        if last == "calibrate":
+            raise RecipeError(f"recipe '{self.name}' ends with calibrate, which changes nothing.")
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether calibration images are needed."""
+        return any(step.needs_data for step in self.steps)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the result has integer layers."""
+        return any(step.quantizes for step in self.steps)
+
+    def apply(
+        self, network: Network, data: Split | None = None, progress: Progress = silent
+    ) -> Compressed:
+        """Apply the steps to a copy of `network`; raises RecipeError when data are missing."""
+        if self.needs_data and (data is None or len(data) == 0):
+            raise RecipeError(f"recipe '{self.name}' needs calibration images and got none.")
+        current, notes = network.copy(), []
+        for step in self.steps:
+            start = time.perf_counter()
+            current = step.apply(current, data, progress)
+            notes.append(StepNote(step.name, time.perf_counter() - start))
+        return Compressed(current, self, tuple(notes))
+
+    def with_kept_float(self, globs: Sequence[str]) -> "Recipe":
+        """The same recipe with more layers kept in float."""
+        steps = tuple(
+            replace(step, keep_float=(*step.keep_float, *globs))
+            if isinstance(step, Quantize)
+            else step
+            for step in self.steps
+        )
+        return replace(self, steps=steps)
+
+    def to_json(self) -> dict[str, Any]:
+        steps = [step.to_json() for step in self.steps]
+        return {"schema": SCHEMA, "name": self.name, "steps": steps}
+
+    @staticmethod
+    def from_json(value: Any) -> "Recipe":
+        """The recipe in parsed JSON; raises RecipeError, saying where, when it is not one."""
+        if not isinstance(value, Mapping) or value.get("schema") != SCHEMA:
+            raise RecipeError(f"a recipe is a JSON object with schema '{SCHEMA}'.")
+        steps = value.get("steps")
+        if not isinstance(steps, list):
+            raise RecipeError("a recipe has a list of steps.")
+        return Recipe(str(value.get("name", "")), tuple(_step(entry) for entry in steps))
+
+
+def _step(value: Any) -> Step:
+    kinds = {kind.name: kind for kind in STEPS}
+    if not isinstance(value, Mapping) or value.get("step") not in kinds:
+        raise RecipeError(f"{value!r} is not a step; known steps are {', '.join(kinds)}.")
+    kind = kinds[str(value["step"])]
+    settings = {key: _setting(entry) for key, entry in value.items() if key != "step"}
+    try:
+        if isinstance(settings.get("scheme"), Mapping):
+            settings["scheme"] = Scheme(**settings["scheme"])
+        return kind(**settings)
+    except TypeError as error:
+        raise RecipeError(f"step '{kind.name}' does not take {settings}: {error}.") from error
+
+
+def _setting(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
