@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -70,7 +71,7 @@ def command(  # noqa: PLR0913 - one argument an option
         trained, curves = training.train(module, run, progress)
     save_weights(trained, out, {"name": model, "options": options}, dataset.contract)
     test = dataset.split("test")
-    result = {
+    result: dict[str, Any] = {
         "weights": out.name,
         "data": dataset.name,
         "validation_accuracy": curves.accuracy[-1],

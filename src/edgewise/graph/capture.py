@@ -31,16 +31,18 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
     CaptureError when torch.export cannot follow it, ModelError when it fails on such an input or
     holds values that are not finite.
     """
-    module.eval()
+    if not isinstance(module, fx.GraphModule):  # an exported program has one mode and keeps it
+        module.eval()
     _refuse_not_finite(module)
     example = torch.zeros(2, *contract.shape)
     _try(module, example)
     graph = _export(module, example)
     _make_functional(graph)
-    _raise_layers(graph, module)
+    _raise_layers(graph)
     _annotate(graph)
     graph.graph.eliminate_dead_code(is_impure_node=_must_stay)
     graph.delete_all_unused_submodules()
+    _tidy_names(graph)
     graph.eval()
     graph.graph.lint()
     graph.recompile()
@@ -135,25 +137,29 @@ def _path(node: fx.Node) -> str:
     return str(paths[-1]).replace("L__self__.", "").removeprefix("L__self__") if paths else ""
 
 
-def _raise_layers(module: fx.GraphModule, original: nn.Module) -> None:
-    originals = dict(original.named_modules())
+def _raise_layers(module: fx.GraphModule) -> None:
     for node in list(module.graph.nodes):
         name = operation(module, node)
         if name in _WEIGHTED and _parameter(module, node.args[1]) is not None:
             _raise_weighted(module, node, name)
         elif name == "batch_norm":
-            _raise_batch_norm(module, node, originals)
+            _raise_batch_norm(module, node)
         elif name in ("dropout", "feature_dropout"):
             node.replace_all_uses_with(_insert(module, node, nn.Dropout(float(node.args[1]))))
 
 
-def _parameter(module: fx.GraphModule, value: Any) -> nn.Parameter | None:
+def _tensor(module: fx.GraphModule, value: Any) -> Tensor | None:
     if not isinstance(value, fx.Node) or value.op != "get_attr":
         return None
     found = operator.attrgetter(str(value.target))(module)
-    if isinstance(found, nn.Parameter):
+    return found if isinstance(found, Tensor) else None
+
+
+def _parameter(module: fx.GraphModule, value: Any) -> nn.Parameter | None:
+    found = _tensor(module, value)
+    if found is None or isinstance(found, nn.Parameter):
         return found
-    return nn.Parameter(found, requires_grad=False) if isinstance(found, Tensor) else None
+    return nn.Parameter(found, requires_grad=False)
 
 
 def _raise_weighted(module: fx.GraphModule, node: fx.Node, kind: str) -> None:
@@ -175,14 +181,20 @@ def _geometry(node: fx.Node, kind: str) -> dict[str, Any]:
     if kind == "conv2d":
         names = (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1))
     else:
-        names = (("stride", 1), ("padding", 0), ("output_padding", 0), ("groups", 1), ("dilation", 1))
+        names = (
+            ("stride", 1),
+            ("padding", 0),
+            ("output_padding", 0),
+            ("groups", 1),
+            ("dilation", 1),
+        )
     given = node.args[3:]
-    values = {key: given[i] if i < len(given) else default for i, (key, default) in enumerate(names)}
+    values = {
+        key: given[i] if i < len(given) else default for i, (key, default) in enumerate(names)
+    }
     if isinstance(values["padding"], str):
         values["padding"] = _named_padding(node, values)
-    return {
-        key: value if key == "groups" else _pair(value) for key, value in values.items()
-    }
+    return {key: value if key == "groups" else _pair(value) for key, value in values.items()}
 
 
 def _named_padding(node: fx.Node, values: Mapping[str, Any]) -> list[int]:
@@ -205,29 +217,39 @@ def _pair(value: Any) -> list[int]:
     return values * 2 if len(values) == 1 else values
 
 
-def _raise_batch_norm(
-    module: fx.GraphModule, node: fx.Node, originals: Mapping[str, nn.Module]
-) -> None:
-    statistics = node.args[3]
-    path = str(statistics.target).rpartition(".")[0] if isinstance(statistics, fx.Node) else ""
-    found = originals.get(path)
-    if not isinstance(found, nn.BatchNorm2d):
-        raise CaptureError(
-            f"the BatchNorm at '{_path(node)}' has no running statistics of its own; only "
-            "nn.BatchNorm2d with track_running_stats can be folded."
-        )
+def _raise_batch_norm(module: fx.GraphModule, node: fx.Node) -> None:
+    norm = _batch_norm(module, node)
     source = node.args[0]
     assert isinstance(source, fx.Node)
     layer = module_of(module, source)
     alone = len(source.users) == 1 and isinstance(layer, WeightedLayer)
     if alone and isinstance(layer, WeightedLayer) and layer.form.kind != "linear":
-        layer.batch_norm = found
+        layer.batch_norm = norm
         source.meta["val"] = node.meta["val"]
         node.replace_all_uses_with(source)
         return
-    raised = _insert(module, node, found)
-    raised.meta["path"] = path
+    raised = _insert(module, node, norm)
+    raised.meta["path"] = str(node.args[3]).rpartition(".")[0]
+    if isinstance(node.args[3], fx.Node):
+        raised.meta["path"] = str(node.args[3].target).rpartition(".")[0]
     node.replace_all_uses_with(raised)
+
+
+def _batch_norm(module: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d:
+    """The BatchNorm of a call, on the tensors that the call reads."""
+    weight, bias, mean, variance = (_tensor(module, node.args[index]) for index in range(1, 5))
+    shape = node.meta["val"].shape
+    if mean is None or variance is None or len(shape) != 4:
+        raise CaptureError(
+            f"the BatchNorm at '{_path(node)}' has no running statistics, or is not of images; "
+            "only nn.BatchNorm2d with track_running_stats can be folded."
+        )
+    momentum, epsilon = (float(str(node.args[index])) for index in (6, 7))
+    norm = nn.BatchNorm2d(len(mean), epsilon, momentum, affine=weight is not None)
+    norm.running_mean, norm.running_var = mean, variance
+    if isinstance(weight, nn.Parameter) and isinstance(bias, nn.Parameter):
+        norm.weight, norm.bias = weight, bias
+    return norm.eval()
 
 
 def _insert(module: fx.GraphModule, node: fx.Node, layer: nn.Module) -> fx.Node:
@@ -241,6 +263,20 @@ def _insert(module: fx.GraphModule, node: fx.Node, layer: nn.Module) -> fx.Node:
         call = module.graph.call_module(name, (node.args[0],))
     call.meta = dict(node.meta)
     return call
+
+
+def _tidy_names(module: fx.GraphModule) -> None:
+    """Give raised layers the plain name of their path, now that the old containers are gone."""
+    for node in module.graph.nodes:
+        plain = str(node.target).rstrip("_")
+        if node.op == "call_module" and not hasattr(module, plain):
+            layer = module.get_submodule(str(node.target))
+            module.delete_submodule(str(node.target))
+            module.add_submodule(plain, layer)
+            node.target = plain
+            node.name = (
+                plain if plain not in {other.name for other in module.graph.nodes} else node.name
+            )
 
 
 def _annotate(module: fx.GraphModule) -> None:

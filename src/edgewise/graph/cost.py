@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from edgewise.graph.layer import WeightedLayer
+from edgewise.graph.layer import Form, WeightedLayer
 from edgewise.graph.network import Network
 from edgewise.graph.regions import region_of
 
@@ -28,14 +28,19 @@ def layer_costs(network: Network) -> tuple[LayerCost, ...]:
     return tuple(_cost(network, node, layer) for node, layer in network.layers())
 
 
-def _cost(network: Network, node: fx.Node, layer: WeightedLayer) -> LayerCost:
-    shape = tuple(int(size) for size in node.meta["shape"][1:])
-    source = node.all_input_nodes[0].meta["shape"]
-    weights = layer.weight.numel()
+def node_macs(node: fx.Node, form: Form, weights: int) -> int:
+    """Multiply-accumulates of one call for one image; `weights` is the number of weights."""
+    shape = node.meta["shape"][1:]
     # Every weight meets every output position once; a transposed one meets every input position.
-    positions = source[2:] if layer.form.kind == "conv_transpose2d" else shape[1:]
-    if layer.form.kind == "linear":
-        positions = shape[:-1]
+    if form.kind == "conv_transpose2d":
+        positions = node.all_input_nodes[0].meta["shape"][2:]
+    else:
+        positions = shape[:-1] if form.kind == "linear" else shape[1:]
+    return weights * int(math.prod(positions))
+
+
+def _cost(network: Network, node: fx.Node, layer: WeightedLayer) -> LayerCost:
+    weights = layer.weight.numel()
     parameters = weights + (0 if layer.bias is None else layer.bias.numel())
     if layer.batch_norm is not None:
         parameters += sum(p.numel() for p in layer.batch_norm.parameters())
@@ -43,8 +48,8 @@ def _cost(network: Network, node: fx.Node, layer: WeightedLayer) -> LayerCost:
         name=layer.form.path,
         kind=layer.form.kind,
         region=region_of(layer.form.path, network.regions),
-        output_shape=shape,
+        output_shape=tuple(int(size) for size in node.meta["shape"][1:]),
         parameters=parameters,
-        macs=weights * math.prod(positions),
+        macs=node_macs(node, layer.form, weights),
         size_bytes=4 * parameters,
     )

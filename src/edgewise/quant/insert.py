@@ -8,7 +8,7 @@ from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, module_of, operation
 from edgewise.quant.affine import affine_parameters, symmetric_parameters
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
-from edgewise.quant.observers import RangeMethod
+from edgewise.quant.observers import RangeMethod, min_max
 from edgewise.quant.placement import PASS, Placement
 from edgewise.quant.profiles import Profile
 from edgewise.quant.scheme import Scheme
@@ -30,24 +30,26 @@ def insert(
         with module.graph.inserting_after(node):
             call = module.graph.call_module(name, (node,))
         call.meta = dict(node.meta)
-        node.replace_all_uses_with(call, delete_user_cb=lambda user, call=call: user is not call)
+        for reader in [user for user in node.users if user is not call]:
+            reader.replace_input_with(node, call)
     for node in placement.layers:
         layer = module_of(module, node)
         assert isinstance(layer, WeightedLayer)
-        source = source_quantizer(module, node)
-        module.set_submodule(str(node.target), QuantizedLayer(layer, scheme.weights, source))
+        source = find_source(module, node)
+        assert source is not None, f"{node} is placed on integers and its input is not quantized"
+        quantizer = module_of(module, source)
+        assert isinstance(quantizer, FakeQuantize)
+        module.set_submodule(str(node.target), QuantizedLayer(layer, scheme.weights, quantizer))
     module.graph.lint()
     module.recompile()
 
 
-def source_quantizer(module: fx.GraphModule, node: fx.Node) -> FakeQuantize:
-    """The quantizer whose codes reach a node's first input, through operations that keep them."""
+def find_source(module: fx.GraphModule, node: fx.Node) -> fx.Node | None:
+    """The call of the quantizer whose codes reach a node's first input unchanged, or None."""
     source = node.all_input_nodes[0]
     while operation(module, source) in PASS:
         source = source.all_input_nodes[0]
-    found = module_of(module, source)
-    assert isinstance(found, FakeQuantize), f"{node} reads {source}, which is not quantized"
-    return found
+    return source if isinstance(module_of(module, source), FakeQuantize) else None
 
 
 def _quantizer(
@@ -68,6 +70,8 @@ def _quantizer(
     # The image comes in 8 bits; fewer would throw away what the sensor gave for nothing.
     is_input = any(node.op == "placeholder" for node in members)
     kind = profile.activations(8 if is_input else scheme.activation_bits)
-    low, high = method(merged, kind.bits)
+    # The network's output is never clipped: its largest values are the answer.
+    is_output = any(user.op == "output" for node in members for user in node.users)
+    low, high = min_max(merged, kind.bits) if is_output else method(merged, kind.bits)
     parameters = symmetric_parameters if profile.symmetric else affine_parameters
     return FakeQuantize(kind, *parameters(low, high, kind))

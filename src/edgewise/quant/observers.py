@@ -58,7 +58,9 @@ def entropy(histogram: Histogram, bits: int) -> Range:
     counts, centres = histogram.counts.double(), histogram.centres
     shrinks = torch.linspace(1.0, 0.2, _CANDIDATES, dtype=torch.float64)
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
-    losses = [_divergence(counts, centres, (float(s * low), float(s * high)), bits) for s in shrinks]
+    losses = [
+        _divergence(counts, centres, (float(s * low), float(s * high)), bits) for s in shrinks
+    ]
     best = float(shrinks[losses.index(min(losses))])
     return best * low, best * high
 

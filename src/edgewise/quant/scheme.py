@@ -22,12 +22,12 @@ class IntType:
     @property
     def low(self) -> int:
         """The lowest code."""
-        return -(2 ** (self.bits - 1)) + int(self.narrow) if self.signed else 0
+        return int(self.narrow) - int(2 ** (self.bits - 1)) if self.signed else 0
 
     @property
     def high(self) -> int:
         """The highest code."""
-        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+        return int(2 ** (self.bits - int(self.signed))) - 1
 
     @property
     def name(self) -> str:

@@ -30,7 +30,9 @@ class Fold(Step):
             target = module_of(module, node)
             if isinstance(target, WeightedLayer) and target.batch_norm is not None:
                 weight, bias = target.folded()
-                folded = WeightedLayer(target.form, _fixed(weight), None if bias is None else _fixed(bias))
+                folded = WeightedLayer(
+                    target.form, _fixed(weight), None if bias is None else _fixed(bias)
+                )
                 module.set_submodule(str(node.target), folded)
             elif isinstance(target, nn.BatchNorm2d):
                 module.set_submodule(str(node.target), as_depthwise(target, str(node.meta["path"])))

@@ -1,0 +1,1 @@
+"""Writers of artifacts, each with the checks that make it trustworthy."""

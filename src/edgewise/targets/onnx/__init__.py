@@ -1,0 +1,1 @@
+"""ONNX for ONNX Runtime: written from one quantizer record, checked against the integer twin."""

@@ -1,0 +1,89 @@
+"""Collects the parts of an ONNX model."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edgewise.errors import ExportError
+
+OPSET = 21
+IR_VERSION = 10  # what opset 21 came with: older runtimes refuse a newer one
+INPUT, OUTPUT = "input", "output"
+_LARGEST = 2**31 - 1  # of a protobuf message
+
+Array = NDArray[Any] | np.generic
+
+
+class Builder:
+    """Nodes and initializers with unique names, in the order they were added."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._names: set[str] = set()
+
+    def constant(self, name: str, values: Array) -> str:
+        """An initializer; the same name means the same values, and is stored once."""
+        if name not in self._initializers:
+            # order="C" and not ascontiguousarray, which makes a 0-d scale 1-d: QLinearMul then
+            # does not load.
+            tensor = numpy_helper.from_array(np.asarray(values, order="C"), name)
+            self._initializers[name] = tensor
+        return name
+
+    def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """A node with one output, which bears the node's name; returns that name."""
+        return self.nodes(operator, inputs, name, (name,), **attributes)[0]
+
+    def nodes(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        name: str,
+        outputs: Sequence[str],
+        **attributes: Any,
+    ) -> Sequence[str]:
+        """A node with several outputs; returns their names."""
+        assert not self._names & {name, *outputs}, f"{name} is written twice"
+        self._names |= {name, *outputs}
+        self._nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
+        return outputs
+
+    def model(
+        self,
+        input_shape: Sequence[int],
+        output_shape: Sequence[int | None],
+        metadata: Mapping[str, Any],
+    ) -> onnx.ModelProto:
+        """The whole model, checked by ONNX itself; raises ExportError when that refuses it."""
+
+        def value(name: str, shape: Sequence[int | None | str]) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+        graph = helper.make_graph(
+            self._nodes,
+            "edgewise",
+            [value(INPUT, ["batch", *input_shape])],
+            [value(OUTPUT, ["batch", *output_shape[1:]])],
+            list(self._initializers.values()),
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="edgewise",
+        )
+        texts = {key: json.dumps(entry, sort_keys=True) for key, entry in metadata.items()}
+        helper.set_model_props(model, texts)
+        if model.ByteSize() > _LARGEST:
+            raise ExportError("the model is above 2 GB, which one ONNX file cannot hold.")
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise ExportError(f"the written ONNX model is not valid: {error}") from error
+        return model

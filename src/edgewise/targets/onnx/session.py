@@ -1,0 +1,43 @@
+"""ONNX Runtime on this machine, as the checks need it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from edgewise.errors import ExportError
+from edgewise.targets.onnx.builder import INPUT, Array
+
+_ERRORS_ONLY = 3
+
+
+def run(model: onnx.ModelProto, images: NDArray[np.float32], outputs: Sequence[str]) -> list[Array]:
+    """The named outputs of a model for a batch, with the optimization that users get."""
+    session = _session(model.SerializeToString(), _options())
+    return [np.asarray(value) for value in session.run(list(outputs), {INPUT: images})]
+
+
+def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """The graph that ONNX Runtime makes of a model and executes."""
+    path = folder / "optimized.onnx"
+    options = _options()
+    options.optimized_model_filepath = str(path)
+    _session(model.SerializeToString(), options)
+    return onnx.load(path)
+
+
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return options
+
+
+def _session(content: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own kinds, one per status code
+        raise ExportError(f"ONNX Runtime refuses the written model: {error}") from error

@@ -1,0 +1,43 @@
+"""The ONNX target: write, check, and only then put the file where it was asked for."""
+
+from pathlib import Path
+
+import torch
+
+from edgewise import store
+from edgewise.graph.network import Network
+from edgewise.targets.onnx.audit import audit
+from edgewise.targets.onnx.check import check_codes, check_output
+from edgewise.targets.onnx.writer import write
+from edgewise.targets.target import Export, LayerCheck, Target
+
+
+class OnnxTarget(Target):
+    """ONNX for ONNX Runtime: QDQ with uint8 activations and int8 per-channel weights."""
+
+    name = "onnx"
+    runtime = "onnxruntime"
+    profile = "onnxruntime"
+    suffix = ".onnx"
+
+    def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:
+        written = write(network)
+        checks: tuple[LayerCheck, ...] = ()
+        free_running = 0
+        if written.codes:
+            checks, free_running = check_codes(network, written, images)
+        error = check_output(network, written, images)
+        executions = audit(network, written)
+        content = written.model.SerializeToString(deterministic=True)
+        store.write_bytes(path, content)
+        return Export(
+            path=path,
+            runtime=self.runtime,
+            digest=store.digest(content),
+            size_bytes=len(content),
+            images=len(images),
+            checks=checks,
+            free_running=free_running,
+            float_error=error,
+            executions=executions,
+        )

@@ -1,0 +1,185 @@
+"""Walks a network's graph and writes the ONNX model that its quantizers describe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import fx
+
+from edgewise.errors import ExportError
+from edgewise.graph.layer import Form, WeightedLayer
+from edgewise.graph.network import Network, module_of, operation
+from edgewise.quant.fake import BIAS_LIMIT, FakeQuantize, QuantizedLayer
+from edgewise.quant.insert import find_source
+from edgewise.quant.placement import PASS
+from edgewise.targets.onnx.builder import INPUT, OUTPUT, Builder
+from edgewise.targets.onnx.ops import ALIASES, Writing, emit
+
+CONTRACT_KEY = "edgewise.preprocessing"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A model, and where its codes and layers are.
+
+    codes: quantizer node of the graph -> tensor of codes in the model;
+    layers: weighted node of the graph -> node of the model.
+    """
+
+    model: onnx.ModelProto
+    codes: Mapping[str, str]
+    layers: Mapping[str, str]
+
+
+@torch.no_grad()
+def write(network: Network) -> Written:
+    """The ONNX model of a network, float, half or quantized.
+
+    Raises UnsupportedOpError for an operation that has no ONNX form here, ExportError when the
+    result is not valid.
+    """
+    writer = _Writer(network)
+    for node in network.module.graph.nodes:
+        writer.visit(node)
+    output_shape = next(iter(reversed(network.module.graph.nodes))).all_input_nodes[0].meta["shape"]
+    model = writer.builder.model(
+        network.contract.shape, output_shape, {CONTRACT_KEY: network.contract.to_json()}
+    )
+    return Written(model, writer.codes, writer.layers)
+
+
+class _Writer(Writing):
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.module, Builder(), {})
+        self.half = network.half
+        self.codes: dict[str, str] = {}
+        self.layers: dict[str, str] = {}
+
+    def visit(self, node: fx.Node) -> None:
+        target = module_of(self.module, node)
+        kind = operation(self.module, node)
+        if kind == "input":
+            self.names[node] = INPUT
+        elif kind == "output":
+            self._output(node.args[0])
+        elif isinstance(target, FakeQuantize):
+            pair = self._pair(node.name, self.input(node), node)
+            self.names[node], self.codes[node.name] = pair
+        elif isinstance(target, (WeightedLayer, QuantizedLayer)):
+            self.names[node] = self._layer(node, target)
+            self.layers[node.name] = self.names[node]
+        elif node.meta.get("floating") or kind in ("chunk", "split", "split_with_sizes"):
+            self._operation(node, kind)
+
+    def _operation(self, node: fx.Node, kind: str) -> None:
+        if self._is_redundant(node, kind):
+            self.names[node] = self.input(node)
+            return
+        self.names[node] = emit(self, node, kind)
+        moves = kind in PASS and kind not in ALIASES and node.meta.get("floating")
+        source = find_source(self.module, node) if moves else None
+        if source is not None:
+            # The same parameters again: the runtime then moves codes and not floats.
+            self.names[node], _ = self._pair(f"{node.name}_again", self.names[node], source)
+
+    def _is_redundant(self, node: fx.Node, kind: str) -> bool:
+        """Whether an activation clips nothing that the quantizer after it does not clip too."""
+        bounds = self.clip_bounds(node, kind)
+        readers = [module_of(self.module, user) for user in node.users]
+        if bounds is None or len(readers) != 1 or not isinstance(readers[0], FakeQuantize):
+            return False
+        low, high = readers[0].bounds
+        return low >= bounds[0] and (bounds[1] is None or high <= bounds[1])
+
+    def _pair(self, name: str, value: str, call: fx.Node) -> tuple[str, str]:
+        """QuantizeLinear and DequantizeLinear; the dequantized and the quantized tensor."""
+        quantizer = module_of(self.module, call)
+        assert isinstance(quantizer, FakeQuantize)
+        codes = np.int8 if quantizer.kind.signed else np.uint8
+        scale = self.builder.constant(f"{call.target}.scale", quantizer.scale.numpy())
+        zero = self.builder.constant(
+            f"{call.target}.zero_point", np.asarray(int(quantizer.zero_point), codes)
+        )
+        quantized = self.builder.node("QuantizeLinear", [value, scale, zero], f"{name}.codes")
+        if quantizer.kind.bits < 8:
+            bounds = [
+                self.builder.constant(f"{codes.__name__}_{bound}", np.asarray(bound, codes))
+                for bound in (quantizer.kind.low, quantizer.kind.high)
+            ]
+            quantized = self.builder.node("Clip", [quantized, *bounds], f"{name}.clipped")
+        return self.builder.node("DequantizeLinear", [quantized, scale, zero], name), quantized
+
+    def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer) -> str:
+        if isinstance(layer, QuantizedLayer):
+            form, parameters = layer.form, self._integer_parameters(node.name, layer)
+        else:
+            form, parameters = layer.form, self._float_parameters(node.name, layer)
+        inputs = [self.input(node), *parameters]
+        if form.kind == "linear":
+            if len(node.meta["shape"]) == 2:
+                return self.builder.node("Gemm", inputs, node.name, transB=1)
+            return self._matmul(node.name, inputs)
+        operator = "Conv" if form.kind == "conv2d" else "ConvTranspose"
+        return self.builder.node(operator, inputs, node.name, **_attributes(form))
+
+    def _matmul(self, name: str, inputs: Sequence[str]) -> str:
+        turned = self.builder.node("Transpose", [inputs[1]], f"{name}.turned", perm=[1, 0])
+        if len(inputs) == 2:
+            return self.builder.node("MatMul", [inputs[0], turned], name)
+        product = self.builder.node("MatMul", [inputs[0], turned], f"{name}.product")
+        return self.builder.node("Add", [product, inputs[2]], name)
+
+    def _integer_parameters(self, name: str, layer: QuantizedLayer) -> list[str]:
+        axis, channels = layer.form.out_axis, len(layer.scale)
+        weight = self._dequantized(
+            f"{name}.weight", layer.weight_codes.numpy(), layer.scale.numpy(), axis
+        )
+        if layer.bias_codes is None:
+            return [weight]
+        codes = layer.bias_codes.numpy()
+        if channels and int(np.abs(codes.astype(np.int64)).max()) >= BIAS_LIMIT:
+            raise ExportError(
+                f"the bias of '{layer.form.path}' needs codes beyond 2^30, which overflow the "
+                "runtime's accumulator; keep the layer in float with --keep-float."
+            )
+        return [weight, self._dequantized(f"{name}.bias", codes, layer.step.numpy(), 0)]
+
+    def _dequantized(self, name: str, codes: Any, scale: Any, axis: int) -> str:
+        inputs = [
+            self.builder.constant(f"{name}.codes", codes),
+            self.builder.constant(f"{name}.scale", scale),
+            self.builder.constant(f"{name}.zero_point", np.zeros(len(scale), codes.dtype)),
+        ]
+        return self.builder.node("DequantizeLinear", inputs, name, axis=axis)
+
+    def _float_parameters(self, name: str, layer: WeightedLayer) -> list[str]:
+        weight, bias = layer.folded()
+        parameters = [("weight", weight)] + ([] if bias is None else [("bias", bias)])
+        return [self._stored(f"{name}.{role}", tensor.numpy()) for role, tensor in parameters]
+
+    def _stored(self, name: str, values: Any) -> str:
+        if not self.half:
+            return self.builder.constant(name, values)
+        narrow = self.builder.constant(f"{name}.float16", values.astype(np.float16))
+        return self.builder.node("Cast", [narrow], name, to=onnx.TensorProto.FLOAT)
+
+    def _output(self, value: Any) -> None:
+        first = value[0] if isinstance(value, (tuple, list)) else value
+        assert isinstance(first, fx.Node)
+        self.builder.node("Identity", [self.names[first]], OUTPUT)
+
+
+def _attributes(form: Form) -> dict[str, Any]:
+    geometry = form.geometry
+    attributes = {
+        "strides": list(geometry["stride"]),
+        "pads": [*geometry["padding"], *geometry["padding"]],
+        "dilations": list(geometry["dilation"]),
+        "group": int(geometry["groups"]),
+    }
+    if form.kind == "conv_transpose2d":
+        attributes["output_padding"] = list(geometry["output_padding"])
+    return attributes

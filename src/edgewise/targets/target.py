@@ -1,0 +1,107 @@
+"""What a target is: a format, the runtime that executes it, and its placement profile."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgewise.graph.network import Network
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """One quantized tensor of the artifact against the integer twin, teacher-forced.
+
+    worst: largest difference in codes; off: how many of `elements` differ at all.
+    """
+
+    tensor: str
+    layer: str
+    elements: int
+    off: int
+    worst: int
+
+
+@dataclass(frozen=True)
+class LayerExecution:
+    """How the runtime executes one weighted layer.
+
+    operator: the runtime's own, after its graph optimization; integer: on integer kernels;
+    meant: on integers by the recipe.
+    """
+
+    layer: str
+    operator: str
+    macs: int
+    integer: bool
+    meant: bool
+
+
+@dataclass(frozen=True)
+class Export:
+    """A verified artifact.
+
+    checks: per quantized tensor; free_running: largest difference in codes at any tensor when the
+    twin is not corrected on the way; executions: per weighted layer; images: how many the checks
+    ran; float_error: largest difference of outputs from the simulation, relative to their largest.
+    """
+
+    path: Path
+    runtime: str
+    digest: str
+    size_bytes: int
+    images: int
+    checks: tuple[LayerCheck, ...]
+    free_running: int
+    float_error: float
+    executions: tuple[LayerExecution, ...]
+
+    @property
+    def integer_share(self) -> float:
+        """Share of the multiply-accumulates that run on integers."""
+        total = sum(layer.macs for layer in self.executions)
+        return sum(layer.macs for layer in self.executions if layer.integer) / max(total, 1)
+
+    @property
+    def worst(self) -> int:
+        """Largest teacher-forced difference in codes at any tensor."""
+        return max((check.worst for check in self.checks), default=0)
+
+    @property
+    def first_diverging(self) -> str | None:
+        """The first tensor that is more than one code off, or None."""
+        return next((check.layer for check in self.checks if check.worst > 1), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the path, which the bundle knows better."""
+        stored: dict[str, Any] = asdict(self)
+        del stored["path"]
+        derived: Mapping[str, Any] = {
+            "integer_share": self.integer_share,
+            "worst": self.worst,
+            "first_diverging": self.first_diverging,
+        }
+        return {**stored, **derived}
+
+
+class Target(ABC):
+    """Writes artifacts of one format for one runtime.
+
+    name: on the command line; runtime: what executes it; profile: of quantizer placement.
+    """
+
+    name: str
+    runtime: str
+    profile: str
+    suffix: str
+
+    @abstractmethod
+    def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:
+        """Write the artifact to `path` and verify it on `images`.
+
+        Raises ParityError when it differs from the integer twin by more than one code at any
+        tensor, ExportError when a layer meant for integers runs in float; no artifact is left then.
+        """
