@@ -13,7 +13,12 @@ from edgewise.errors import EdgewiseError
 # The one visible table of commands. A module is imported only when its command is used, so that
 # help answers at once: torch alone takes a second to load.
 COMMANDS = {
+    "data": ("edgewise.cli.data", "List and fetch data sets."),
     "train": ("edgewise.cli.train", "Train a reference network."),
+    "inspect": ("edgewise.cli.inspect", "Layers, regions, MACs and bytes of a model or artifact."),
+    "compress": ("edgewise.cli.compress", "Compress a model, verify it, write a bundle."),
+    "measure": ("edgewise.cli.measure", "Time artifacts, interleaved, with intervals."),
+    "devices": ("edgewise.cli.devices", "What a device is and what it can run."),
 }
 
 _EXAMPLES = """

@@ -7,33 +7,50 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise.data.preprocess import Floats, Pixels, Preprocessing
-from edgewise.errors import DataError
+from edgewise.data.preprocess import Floats, Preprocessing, Stored
+from edgewise.errors import DataError, UsageError
 
 Labels = NDArray[np.int64]
 
 
 class Images(Protocol):
-    """Stored pixels, read a batch at a time."""
+    """Stored images, read a batch at a time."""
 
     def __len__(self) -> int: ...
 
-    def read(self, start: int, stop: int) -> Pixels:
-        """Images [start, stop), uint8 (n, height, width, channels)."""
+    def read(self, start: int, stop: int) -> Stored:
+        """Images [start, stop): uint8 (n, height, width, channels).
+
+        Or float32 (n, channels, height, width), where the contract says that they are finished.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images that are in memory already: uint8 (n, height, width, channels)."""
+    """Images that are in memory already."""
 
-    pixels: Pixels
+    pixels: Stored
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def read(self, start: int, stop: int) -> Pixels:
+    def read(self, start: int, stop: int) -> Stored:
         return self.pixels[start:stop]
+
+
+@dataclass(frozen=True)
+class FirstImages:
+    """The first `limit` of other images, still read only when asked for."""
+
+    images: Images
+    limit: int
+
+    def __len__(self) -> int:
+        return min(self.limit, len(self.images))
+
+    def read(self, start: int, stop: int) -> Stored:
+        return self.images.read(start, min(stop, len(self)))
 
 
 @dataclass(frozen=True)
@@ -56,9 +73,11 @@ class Split:
         """The first `limit` images, labelled as such in the digest."""
         if limit is None or limit >= len(self):
             return self
+        if limit < 1:
+            raise UsageError(f"a split of {limit} images cannot be used; ask for one or more.")
         labels = None if self.labels is None else self.labels[:limit]
-        pixels = ArrayImages(self.images.read(0, limit))
-        return Split(self.name, pixels, labels, f"{self.digest}[:{limit}]")
+        images = FirstImages(self.images, limit)
+        return Split(self.name, images, labels, f"{self.digest}[:{limit}]")
 
     def batches(self, size: int, contract: Preprocessing) -> Iterator[Floats]:
         """The network's input, `size` images at a time, in order."""

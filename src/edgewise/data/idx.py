@@ -44,6 +44,12 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
+def idx_bytes(array: NDArray[np.uint8]) -> bytes:
+    """The bytes of the IDX file that holds `array`."""
+    header = struct.pack(f">HBB{array.ndim}I", 0, _UINT8, array.ndim, *array.shape)
+    return header + np.ascontiguousarray(array).tobytes()
+
+
 def _content(path: Path) -> bytes:
     try:
         raw = path.read_bytes()

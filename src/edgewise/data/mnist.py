@@ -16,6 +16,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+_SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 _SIZES = {"train": 48_000, "calibration": 2_000, "validation": 10_000}
 _GARMENTS = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -37,9 +38,14 @@ def load_mnist(folder: Path) -> Dataset:
 
 
 def _load(name: str, folder: Path, classes: tuple[str, ...], contract: Preprocessing) -> Dataset:
-    images, labels, test_images, test_labels = (read_idx(_find(folder, file)) for file in FILES)
-    if images.ndim != 3 or test_images.ndim != 3 or labels.ndim != 1 or test_labels.ndim != 1:
-        raise DataError(f"{folder} does not hold the four files of {name}.")
+    arrays = [read_idx(_find(folder, file)) for file in FILES]
+    for file, array, shape in zip(FILES, arrays, _SHAPES, strict=True):
+        if array.shape != shape:
+            raise DataError(
+                f"{folder / file} has the shape {array.shape}, and {name} has {shape}; "
+                f"`edgewise data fetch {name}` brings it anew."
+            )
+    images, labels, test_images, test_labels = arrays
     if max(int(labels.max(initial=0)), int(test_labels.max(initial=0))) >= len(classes):
         raise DataError(f"{folder} holds labels that {name} does not have; fetch it again.")
     splits = partition(images[..., None], labels.astype(np.int64), _SIZES)

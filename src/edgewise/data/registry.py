@@ -1,16 +1,55 @@
-"""Data sets by name."""
+"""Data sets by what the user wrote: a name, a folder, a file of arrays, or `random`."""
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgewise.data.arrays import load_arrays
+from edgewise.data.cifar import load_cifar10
 from edgewise.data.dataset import Dataset
+from edgewise.data.folder import load_folder
 from edgewise.data.mnist import load_fashion_mnist, load_mnist
-from edgewise.errors import DataError
+from edgewise.data.preprocess import Shape
+from edgewise.data.random import load_random
+from edgewise.errors import DataError, UsageError
+from edgewise.progress import Progress, silent
 
-LOADERS: Mapping[str, Callable[[Path], Dataset]] = {
-    "mnist": load_mnist,
-    "fashion-mnist": load_fashion_mnist,
+
+@dataclass(frozen=True)
+class Known:
+    """A named data set: what it is before it is there.
+
+    images: split -> number of images; licence: as its authors state it; stand_in_for: the set that
+    a study uses it in place of, where that cannot be had.
+    """
+
+    load: Callable[[Path], Dataset]
+    summary: str
+    images: Mapping[str, int]
+    licence: str
+    stand_in_for: str | None = None
+
+
+_SIXTY = {"train": 48_000, "calibration": 2_000, "validation": 10_000, "test": 10_000}
+
+KNOWN: Mapping[str, Known] = {
+    "mnist": Known(
+        load_mnist, "handwritten digits, 28x28 grey, 10 classes", _SIXTY, "CC BY-SA 3.0"
+    ),
+    "fashion-mnist": Known(
+        load_fashion_mnist,
+        "pieces of clothing, 28x28 grey, 10 classes",
+        _SIXTY,
+        "MIT",
+        "cifar10",
+    ),
+    "cifar10": Known(
+        load_cifar10,
+        "objects and animals, 32x32 colour, 10 classes",
+        {"train": 43_000, "calibration": 2_000, "validation": 5_000, "test": 10_000},
+        "none stated; cite Krizhevsky 2009",
+    ),
 }
 
 
@@ -23,12 +62,42 @@ def data_root(root: Path | None = None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgewise"
 
 
-def load(name: str, root: Path | None = None) -> Dataset:
-    """The data set of that name; raises DataError when it is unknown or not fetched."""
-    if name not in LOADERS:
-        known = ", ".join(LOADERS)
-        raise DataError(f"there is no data set '{name}'; known are {known}.")
+def load(
+    spec: str,
+    root: Path | None = None,
+    shape: Shape | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Dataset:
+    """The data set that `spec` means: NAME, FOLDER, FILE.npz or `random`.
+
+    shape: the network's input, needed for `random`; seed: of `random` alone. A name wins over a
+    folder of the same name, which ./NAME means. Raises DataError when there is nothing of the
+    kind, or a named set is not fetched; UsageError for a shape that is absent or cannot be.
+    """
+    if spec in KNOWN:
+        return _named(spec, root, shape)
+    if spec == "random":
+        if shape is None:
+            raise UsageError("random images need a shape; say --input-shape 3,224,224 or so.")
+        return load_random(shape, seed)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return load_folder(path, shape, progress)
+    if path.suffix == ".npz":
+        return load_arrays(path, shape)
+    raise DataError(
+        f"there is no data set, folder or file '{spec}'. What would do: {', '.join(KNOWN)}; a "
+        "folder of images, FOLDER/CLASS/*.png or FOLDER/*.png; FILE.npz with the array 'images'; "
+        "or random, with --input-shape."
+    )
+
+
+def _named(name: str, root: Path | None, shape: Shape | None) -> Dataset:
     folder = data_root(root) / name
     if not folder.is_dir():
         raise DataError(f"{name} is not in {folder}; `edgewise data fetch {name}` brings it.")
-    return LOADERS[name](folder)
+    dataset = KNOWN[name].load(folder)
+    if shape is None:
+        return dataset
+    return replace(dataset, contract=dataset.contract.resized(shape))

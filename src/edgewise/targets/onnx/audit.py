@@ -27,7 +27,7 @@ def audit(network: Network, written: Written) -> tuple[LayerExecution, ...]:
     with tempfile.TemporaryDirectory() as folder:
         graph = session.optimized(written.model, Path(folder)).graph
     executions = tuple(
-        _execution(network, node, _operator(graph, written.layers[node.name]))
+        _execution(network, node, find_operator(graph, written.layers[node.name]))
         for node in network.module.graph.nodes
         if node.name in written.layers
     )
@@ -54,7 +54,7 @@ def _execution(network: Network, node: fx.Node, operator: str) -> LayerExecution
     )
 
 
-def _operator(graph: onnx.GraphProto, name: str) -> str:
+def find_operator(graph: onnx.GraphProto, name: str) -> str:
     """The operator that reads the layer's weights or bias, which keep their names.
 
     ONNX Runtime renames nodes, and float weights when it reorders them; a layer whose every name

@@ -1,0 +1,130 @@
+"""Why a compressed network is as fast as it is, in plain words, from the kernels that run."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from edgewise import units
+from edgewise.stats import Interval
+
+_MOST = 0.95  # of the MACs on integers: from here on, float layers are not what limits
+_NAMED = 3  # layers named before the rest is counted
+
+# Any one of them multiplies bytes and adds up in one instruction.
+_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+_RUNTIMES = {"onnxruntime": "ONNX Runtime"}
+
+
+def explain(
+    export: Mapping[str, Any],
+    ratio: Interval | None,
+    recipe: Mapping[str, Any] | None = None,
+    features: Collection[str] | None = None,
+) -> str:
+    """Whether it is faster, and why or why not.
+
+    export: an export record's result; ratio: times faster than the baseline, None where that was
+    not measured; recipe: as stored, tells half precision; features: the processor's, as the worker
+    reports them, None where unknown.
+    """
+    executions = export["executions"]
+    share = integer_share(executions)
+    if share == 0 and _half(recipe):
+        reason = _why_half(export, ratio)
+    elif share == 0:
+        reason = f"No layer runs on integers: all {len(executions)} run {_operators(executions)}."
+    elif share < _MOST:
+        reason = _why_partly(executions, share)
+    else:
+        reason = _why_mostly(executions, share, _faster(ratio), features)
+    return f"{_verdict(ratio)} {reason}"
+
+
+def integer_share(executions: Sequence[Mapping[str, Any]]) -> float:
+    """Share of the multiply-accumulates that run on integers."""
+    total = sum(int(one["macs"]) for one in executions)
+    return sum(int(one["macs"]) for one in executions if one["integer"]) / max(total, 1)
+
+
+def _verdict(ratio: Interval | None) -> str:
+    if ratio is None:
+        return "Its speed was not measured."
+    if ratio.low > 1:
+        return (
+            f"It is {ratio.value:.2f} times as fast as the baseline "
+            f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
+        )
+    if ratio.high < 1:
+        return (
+            f"It is slower than the baseline, at {ratio.value:.2f} times its speed "
+            f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
+        )
+    return (
+        f"It is neither faster nor slower than the baseline: {ratio.value:.2f} times its speed "
+        f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f}) is a tie."
+    )
+
+
+def _faster(ratio: Interval | None) -> bool:
+    return ratio is None or ratio.low > 1
+
+
+def _half(recipe: Mapping[str, Any] | None) -> bool:
+    steps = recipe.get("steps") if recipe is not None else None
+    return isinstance(steps, Sequence) and any(
+        isinstance(step, Mapping) and step.get("step") == "half" for step in steps
+    )
+
+
+def _why_half(export: Mapping[str, Any], ratio: Interval | None) -> str:
+    runtime = _RUNTIMES.get(export["runtime"], export["runtime"])
+    executions = export["executions"]
+    reason = (
+        f"Half precision halves the file and not the time, because {runtime} widens the weights "
+        f"to float32 when it loads: all {len(executions)} layers run {_operators(executions)} "
+        "in float32."
+    )
+    if ratio is None or ratio.low <= 1 <= ratio.high:
+        return reason
+    return f"{reason} A difference in time has another cause, such as the machine's state."
+
+
+def _why_partly(executions: Sequence[Mapping[str, Any]], share: float) -> str:
+    return (
+        f"Only {units.percent(share, 1)} of the MACs run on integers; in float: "
+        f"{_float_layers(executions)}. If the integer layers took no time at all, it could be "
+        f"{1 / (1 - share):.2g} times as fast, counted by MACs."
+    )
+
+
+def _why_mostly(
+    executions: Sequence[Mapping[str, Any]],
+    share: float,
+    faster: bool,
+    features: Collection[str] | None,
+) -> str:
+    integer = [one for one in executions if one["integer"]]
+    reason = f"{units.percent(share, 1)} of the MACs run on integers ({_operators(integer)})"
+    if len(integer) < len(executions):
+        reason += f"; in float: {_float_layers(executions)}"
+    if faster:
+        return f"{reason}."
+    if features is not None and not _DOT_PRODUCTS.intersection(features):
+        return (
+            f"{reason}, but this processor has no dot products of bytes (such as AVX-VNNI or "
+            "NEON dotprod), so integers are hardly faster than floats on it."
+        )
+    return (
+        f"{reason}, so layers left in float are not the reason: the time goes into what lies "
+        "between the layers, or into integer kernels that are no faster than the float ones here."
+    )
+
+
+def _operators(executions: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys(str(one["operator"]) for one in executions))
+
+
+def _float_layers(executions: Sequence[Mapping[str, Any]]) -> str:
+    """The float layers with the most MACs, and how many more there are."""
+    left = sorted((one for one in executions if not one["integer"]), key=lambda one: -one["macs"])
+    named = ", ".join(f"{one['layer']} ({one['operator']})" for one in left[:_NAMED])
+    return named if len(left) <= _NAMED else f"{named} and {len(left) - _NAMED} more"

@@ -1,0 +1,110 @@
+"""`edgewise compress`: from a model to a bundle of verified artifacts."""
+
+from pathlib import Path
+
+import click
+
+from edgewise import store
+from edgewise.cli.common import (
+    data_options,
+    emit,
+    json_option,
+    notes,
+    out_option,
+    parse_shape,
+    progress_bars,
+    seed_option,
+)
+from edgewise.cli.models import load_both, model_options, parse_options
+from edgewise.cli.results import show_bundle
+from edgewise.devices.url import connect
+from edgewise.errors import UsageError
+from edgewise.measure import FULL, QUICK
+from edgewise.models.load import load_model
+from edgewise.pipeline import Request, compress
+from edgewise.presets import PRESETS
+from edgewise.recipe import Recipe
+from edgewise.targets.table import TARGETS, target
+
+
+@click.command(
+    epilog="""
+\b
+Examples:
+  edgewise compress vgg16 --data fashion-mnist --recipe int8 --target onnx -o out
+  edgewise compress net.py:make --weights net.safetensors --data photos/ \\
+      --input-shape 3,224,224 --recipe fp16 --recipe int8 --target onnx --device local -o out
+  edgewise compress net.py:make --data random --input-shape 3,224,224 --recipe int8 \\
+      --target onnx --keep-float 'head.*' -o out
+\b
+A recipe is a preset (fp16: half the file, the accuracy of float; int8: a quarter of the file and
+the fastest, needs calibration images) or a JSON file. The float network is always exported too:
+every figure is shown beside it. With --device the artifacts are measured there.
+"""
+)
+@model_options
+@data_options
+@click.option("--recipe", "recipes", multiple=True, required=True, metavar="PRESET|FILE.json")
+@click.option("--target", "target_name", required=True, type=click.Choice(list(TARGETS)))
+@click.option(
+    "--keep-float", multiple=True, metavar="GLOB", help="Layers that stay in float; repeatable."
+)
+@click.option("--device", help="Measure there: local.")
+@click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")
+@click.option("--test-images", type=click.IntRange(min=1), help="Score only so many [all].")
+@seed_option
+@out_option("Folder of the bundle.")
+@json_option
+def command(  # noqa: PLR0913 - one argument an option
+    model: str,
+    weights: Path | None,
+    options: tuple[str, ...],
+    input_shape: str | None,
+    data: str,
+    root: Path | None,
+    recipes: tuple[str, ...],
+    target_name: str,
+    keep_float: tuple[str, ...],
+    device: str | None,
+    quick: bool,
+    test_images: int | None,
+    seed: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Compress MODEL by each recipe, verify every artifact, and write a bundle."""
+    chosen = tuple(load_recipe(name).with_kept_float(keep_float) for name in recipes)
+    loaded = load_model(model, weights, parse_options(options))
+    dataset, contract = load_both(loaded, data, root, parse_shape(input_shape), seed)
+    if dataset.split("test").labels is None:
+        notes.print(f"{dataset.name} has no labels: agreement is reported, not accuracy.")
+    with connect(device or "local") as machine, progress_bars() as progress:
+        protocol = None if device is None else QUICK if quick else FULL
+        request = Request(
+            model=loaded,
+            data=dataset,
+            contract=contract,
+            recipes=chosen,
+            target=target(target_name),
+            out=out,
+            device=machine,
+            protocol=protocol,
+            test_images=test_images,
+            seed=seed,
+        )
+        made = compress(request, progress)
+    if as_json:
+        emit("compress", made.manifest)
+    else:
+        show_bundle(made)
+
+
+def load_recipe(name: str) -> Recipe:
+    """A preset by name, or a recipe in a JSON file."""
+    if name in PRESETS:
+        return PRESETS[name]
+    if name.endswith(".json"):
+        return Recipe.from_json(store.read_json(Path(name)))
+    raise UsageError(
+        f"there is no recipe '{name}'; presets are {', '.join(PRESETS)}, anything else is a .json."
+    )

@@ -1,0 +1,97 @@
+"""`edgewise inspect`: what a model or an artifact is made of."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from edgewise import units
+from edgewise.cli.common import console, emit, json_option, parse_shape
+from edgewise.cli.models import contract_without_data, model_options, parse_options
+from edgewise.graph.capture import capture
+from edgewise.graph.cost import LayerCost, layer_costs
+from edgewise.models.load import load_model
+from edgewise.targets.onnx.inspect import ArtifactLayer, inspect_artifact
+
+
+@click.command(
+    epilog="""
+\b
+Examples:
+  edgewise inspect vgg16
+  edgewise inspect net.py:make --input-shape 3,224,224
+  edgewise inspect out/int8/model.onnx
+"""
+)
+@model_options
+@json_option
+def command(  # noqa: PLR0913 - one argument an option
+    model: str,
+    weights: Path | None,
+    options: tuple[str, ...],
+    input_shape: str | None,
+    as_json: bool,
+) -> None:
+    """Layers, regions, parameters, MACs and bytes of MODEL; precision per layer of an ARTIFACT."""
+    if model.endswith(".onnx"):
+        _show_artifact(Path(model), as_json)
+        return
+    loaded = load_model(model, weights, parse_options(options))
+    contract = contract_without_data(loaded, parse_shape(input_shape))
+    costs = layer_costs(capture(loaded.module, contract, loaded.name))
+    if as_json:
+        emit("inspect", {"model": loaded.source, "layers": [asdict(cost) for cost in costs]})
+    else:
+        console.print(_model_table(loaded.source, costs))
+
+
+def _model_table(title: str, costs: tuple[LayerCost, ...]) -> Table:
+    table = Table(title=title, show_footer=True)
+    macs, parameters = sum(c.macs for c in costs), sum(c.parameters for c in costs)
+    columns: tuple[tuple[str, Any, str], ...] = (
+        ("layer", "left", f"{len(costs)} layers"),
+        ("kind", "left", ""),
+        ("region", "left", ""),
+        ("output", "right", ""),
+        ("parameters", "right", units.count(parameters)),
+        ("MACs", "right", units.count(macs)),
+        ("share", "right", ""),
+        ("float32", "right", units.size(4 * parameters)),
+    )
+    for heading, justify, footer in columns:
+        table.add_column(heading, footer, justify=justify)
+    for cost in costs:
+        table.add_row(
+            cost.name,
+            cost.kind,
+            cost.region or "–",
+            "x".join(str(size) for size in cost.output_shape),
+            units.count(cost.parameters),
+            units.count(cost.macs),
+            units.percent(cost.macs / max(macs, 1), 1),
+            units.size(cost.size_bytes),
+        )
+    return table
+
+
+def _show_artifact(path: Path, as_json: bool) -> None:
+    layers = inspect_artifact(path)
+    if as_json:
+        emit("inspect", {"artifact": path.name, "layers": [asdict(layer) for layer in layers]})
+    else:
+        console.print(_artifact_table(path, layers))
+
+
+def _artifact_table(path: Path, layers: tuple[ArtifactLayer, ...]) -> Table:
+    table = Table(title=f"{path} ({units.size(path.stat().st_size)})", show_footer=True)
+    table.add_column("layer", f"{len(layers)} layers")
+    table.add_column("stored as")
+    table.add_column("runs as")
+    table.add_column(
+        "weights", units.count(sum(layer.weights for layer in layers)), justify="right"
+    )
+    for layer in layers:
+        table.add_row(layer.name, layer.stored, layer.operator, units.count(layer.weights))
+    return table

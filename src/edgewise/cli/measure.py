@@ -1,0 +1,130 @@
+"""`edgewise measure`: latency, memory and CPU share of artifacts on a device."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from edgewise import units
+from edgewise.cli.common import (
+    console,
+    emit,
+    json_option,
+    parse_shape,
+    progress_bars,
+    root_option,
+    seed_option,
+)
+from edgewise.data import registry
+from edgewise.data.dataset import Dataset
+from edgewise.devices.url import connect
+from edgewise.errors import UsageError
+from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.series.files import save_series
+from edgewise.series.measurement import Measurement
+from edgewise.series.series import Series
+from edgewise.stats import Interval
+
+_IMAGES = 32  # in turn; enough to show time that depends on the data
+
+
+@click.command(
+    epilog="""
+\b
+Examples:
+  edgewise measure float.onnx int8.onnx --quick
+  edgewise measure float.onnx int8.onnx --data fashion-mnist -o measured.json
+\b
+The first artifact is the baseline: name the float one first. It is measured before, between
+and after the others, and says so when the machine was not steady.
+"""
+)
+@click.argument(
+    "artifacts", metavar="ARTIFACT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--device", default="local", show_default=True, metavar="URL", help="Where to run.")
+@click.option("--quick", is_flag=True, help="Seconds instead of a minute an artifact.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--rounds", type=click.IntRange(1), help="Fresh processes an artifact [5].")
+@click.option("--data", metavar="NAME|FOLDER|FILE.npz", help="Time real images [seeded noise].")
+@click.option("--input-shape", metavar="C,H,W", help="What the artifact takes [as the data are].")
+@root_option
+@seed_option
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Record; samples beside it.")
+@json_option
+def command(  # noqa: PLR0913 - one argument an option
+            artifacts: tuple[Path, ...], device: str, quick: bool, threads: int,
+            rounds: int | None, data: str | None, input_shape: str | None, root: Path | None,
+            seed: int, out: Path | None, as_json: bool) -> None:  # fmt: skip
+    """Measure each ARTIFACT in fresh processes, interleaved with the first."""
+    if out is not None and out.is_dir():
+        raise UsageError(f"-o is a file to write and {out} is a folder.")
+    preset = QUICK if quick else FULL
+    protocol = replace(preset, rounds=rounds or preset.rounds, threads=threads, seed=seed)
+    shape = parse_shape(input_shape)
+    with connect(device) as target, progress_bars() as progress:
+        inputs = _inputs(registry.load(data, root, shape, seed, progress)) if data else None
+        series = measure(_variants(artifacts), target, protocol, progress, inputs)
+    if out is not None:
+        save_series(series, out)
+    if as_json:
+        emit("measure", series.to_json())
+        return
+    console.print(table(series))
+    for remark in series.remarks():
+        console.print(f"[bold]Note[/bold] {remark}")
+
+
+def table(series: Series) -> Table:
+    """A row an artifact; latencies are medians and percentiles of one inference."""
+    first = series.baseline
+    threads = series.protocol.threads
+    shown = Table(
+        title=f"{series.mode} measurement on {series.device} ({series.condition}): "
+        f"{first.machine['cpu']}, {threads} thread{'s' * (threads > 1)}"
+    )
+    shown.add_column("artifact", overflow="fold")
+    for heading in ("size", "p50 [95 %]", "p90", "p95", "p99", "speed-up [95 %]",
+                    "load", "first", "own memory", "CPU"):  # fmt: skip
+        shown.add_column(heading, justify="right")
+    for one in series.measurements:
+        speed = "baseline" if one is first else _times(series.speed_up(one))
+        shown.add_row(*_cells(one, speed))
+    return shown
+
+
+def _cells(one: Measurement, speed: str) -> tuple[str, ...]:
+    figures, memory = one.statistics, one.memory.own_bytes
+    return (
+        one.name,
+        units.size(one.size_bytes),
+        f"{units.seconds(figures.p50_s.value)} "
+        f"[{units.seconds(figures.p50_s.low)}, {units.seconds(figures.p50_s.high)}]",
+        units.seconds(figures.p90_s.value),
+        units.seconds(figures.p95_s.value),
+        "-" if figures.p99_s is None else units.seconds(figures.p99_s.value),
+        speed,
+        units.seconds(one.load_s),
+        units.seconds(one.first_s),
+        "not measured" if memory is None else units.size(memory),
+        units.percent(one.cpu_share, 0),
+    )
+
+
+def _times(speed: Interval) -> str:
+    return f"{speed.value:.2f}x [{speed.low:.2f}, {speed.high:.2f}]"
+
+
+def _variants(artifacts: tuple[Path, ...]) -> list[Variant]:
+    """Named by the file, or by the whole path where files of two folders have one name."""
+    stems = Counter(path.stem for path in artifacts)
+    return [
+        Variant(path.stem if stems[path.stem] == 1 else str(path), path) for path in artifacts
+    ]  # fmt: skip
+
+
+def _inputs(dataset: Dataset) -> Inputs:
+    split = dataset.splits[-1]  # test images, where a set has them
+    return Inputs(split.images.read(0, min(_IMAGES, len(split))), dataset.contract)

@@ -1,0 +1,1 @@
+"""Where an artifact runs: files there and back, and the device's Python."""

@@ -1,0 +1,129 @@
+"""The results in a bundle that are shown, as they are stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgewise.stats import Interval
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network before compression. weights: SHA-256 of the file they came from."""
+
+    name: str
+    source: str
+    weights: str | None
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images. stand_in_for: what they are used in place of; digests: SHA-256 by split."""
+
+    name: str
+    stand_in_for: str | None
+    test_images: int
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One form of the network, and its artifact."""
+
+    name: str
+    target: str
+    runtime: str
+    artifact: str
+    quantizers: str | None
+    recipe: Mapping[str, Any]
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One tensor against the integer twin: how many codes of `elements` differ, and by how much."""
+
+    tensor: str
+    layer: str
+    elements: int
+    off: int
+    worst: int
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a weighted layer runs as; meant: on integers by the recipe."""
+
+    layer: str
+    operator: str
+    macs: int
+    integer: bool
+    meant: bool
+
+
+@dataclass(frozen=True)
+class Export:
+    """The checks that an artifact passed."""
+
+    runtime: str
+    digest: str
+    size_bytes: int
+    images: int
+    checks: tuple[Check, ...]
+    free_running: int
+    float_error: float
+    executions: tuple[Execution, ...]
+    integer_share: float
+    worst: int
+    first_diverging: str | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of one: as trained (network), simulated, and of the file in its runtime (artifact).
+
+    difference: artifact less the baseline's artifact, paired by image. None without labels.
+    """
+
+    name: str
+    network: Interval | None
+    simulation: Interval | None
+    artifact: Interval | None
+    difference: Interval | None
+    agreement_with_simulation: float | None
+    agreement_with_float: float | None
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Accuracy of all variants on the same images."""
+
+    split: str
+    images: int
+    data: str
+    labelled: bool
+    variants: tuple[Accuracy, ...]
+
+
+@dataclass(frozen=True)
+class LayerSensitivity:
+    """Signal to noise at the output, dB: with only this layer quantized, and with all up to it."""
+
+    layer: str
+    region: str
+    macs: int
+    parameters: int
+    alone_sqnr_db: float | None
+    accumulated_sqnr_db: float | None
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Sensitivity of every layer, in the order they run."""
+
+    variant: str
+    images: int
+    layers: tuple[LayerSensitivity, ...]

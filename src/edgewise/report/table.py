@@ -1,0 +1,218 @@
+"""The main table: one row a variant, for the terminal, for Markdown and for machines."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from edgewise import units
+from edgewise.report import figures
+from edgewise.report.contents import Source
+from edgewise.report.rows import Row, is_tie
+from edgewise.stats import Interval
+
+MISSING = "–"
+_ACROSS = 4  # variants up to which the terminal shows each as a column
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure as shown. detail: its interval or context; figure: as stored, None for a name or a
+    missing figure; unit: of the figure; source: the record that it comes from.
+    """
+
+    text: str = MISSING
+    detail: str = ""
+    figure: Interval | float | None = None
+    unit: str = ""
+    source: Source | None = None
+
+
+def _variant(row: Row) -> Cell:
+    return Cell(row.variant.name, "baseline" if row.is_baseline else "")
+
+
+def _accuracy(row: Row) -> Cell:
+    figure = None if row.accuracy is None else row.accuracy.artifact
+    return _interval(row, figure, figures.percent, "share", "accuracy")
+
+
+def _difference(row: Row) -> Cell:
+    if row.is_baseline:
+        return Cell()
+    figure = None if row.accuracy is None else row.accuracy.difference
+    return _interval(row, figure, figures.points, "share", "accuracy")
+
+
+def _agreement(row: Row) -> Cell:
+    share = None if row.accuracy is None else row.accuracy.agreement_with_float
+    return _number(row, share, units.percent, "share", "accuracy")
+
+
+def _size(row: Row) -> Cell:
+    size = None if row.export is None else row.export.size_bytes
+    cell = _number(row, size, units.size, "bytes", "export")
+    if size is None or row.is_baseline or not row.baseline.size_bytes:
+        return cell
+    share = units.percent(size / row.baseline.size_bytes, 0)
+    return Cell(cell.text, share, cell.figure, cell.unit, cell.source)
+
+
+def _latency(row: Row) -> Cell:
+    figure = None if row.measured is None else row.measured.statistics.p50_s
+    return _interval(row, figure, figures.seconds, "s", "measurement")
+
+
+def _speed_up(row: Row) -> Cell:
+    cell = _interval(row, row.speed_up, figures.times, "ratio", "measurement")
+    if row.speed_up is None or not is_tie(row.speed_up):
+        return cell
+    return Cell(cell.text, f"{cell.detail}, a tie", cell.figure, cell.unit, cell.source)
+
+
+def _first(row: Row) -> Cell:
+    first_s = None if row.measured is None else row.measured.first_s
+    return _number(row, first_s, units.seconds, "s", "measurement")
+
+
+def _memory(row: Row) -> Cell:
+    own = None if row.measured is None else row.measured.memory.own_bytes
+    return _number(row, own, units.size, "bytes", "measurement")
+
+
+def _cpu(row: Row) -> Cell:
+    share = None if row.measured is None else row.measured.cpu_share
+    return _number(row, share, lambda value: units.percent(value, 0), "share", "measurement")
+
+
+def _integers(row: Row) -> Cell:
+    share = None if row.export is None else row.export.integer_share
+    return _number(row, share, lambda value: units.percent(value, 1), "share", "export")
+
+
+def _codes(row: Row) -> Cell:
+    # Without quantized tensors there are no codes that could differ.
+    worst = row.export.worst if row.export is not None and row.export.checks else None
+    return _number(row, worst, str, "codes", "export")
+
+
+COLUMNS: Mapping[str, Callable[[Row], Cell]] = {
+    "variant": _variant,
+    "accuracy": _accuracy,
+    "difference to float": _difference,
+    "same answers as float": _agreement,
+    "size": _size,
+    "latency p50": _latency,
+    "speed-up": _speed_up,
+    "first inference": _first,
+    "peak memory": _memory,
+    "CPU": _cpu,
+    "MACs in int8": _integers,
+    "codes off": _codes,
+}
+
+# What the headings mean, for a reader who meets them first.
+NOTES: Mapping[str, str] = {
+    "accuracy": "of the artifact in its runtime, all test images; 95 % interval below",
+    "difference to float": "accuracy less the baseline's, on the same images; 95 % interval, paired",
+    "same answers as float": "images on which the artifact answers as the baseline does",
+    "size": "of the file; below, its share of the baseline's",
+    "latency p50": "median of one inference, batch 1; 95 % block-bootstrap interval",
+    "speed-up": "baseline's median over this one's, paired by round; 95 % interval",
+    "first inference": "after loading, before any warm-up; median of the rounds",
+    "peak memory": "resident, less what the runtime takes without a model",
+    "CPU": "CPU time of all threads over wall time while it runs",
+    "MACs in int8": "share of the multiply-accumulates that the runtime executes on integers",
+    "codes off": "largest difference from the exact integer twin at any tensor",
+}
+
+
+def cells(row: Row) -> dict[str, Cell]:
+    """All cells of a row by heading."""
+    return {heading: column(row) for heading, column in COLUMNS.items()}
+
+
+def to_json(table: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows for machines: value, bounds, unit, and the record that each comes from."""
+    return [
+        {
+            "variant": row.variant.name,
+            "figures": {
+                heading: _cell_json(cell)
+                for heading, cell in cells(row).items()
+                if heading != "variant"
+            },
+        }
+        for row in table
+    ]
+
+
+def to_markdown(table: Sequence[Row], title: str) -> str:
+    """A Markdown table under its title; names cannot break out of their cells."""
+    lines = [title, "", _line(COLUMNS), _line("---" for _ in COLUMNS)]
+    for row in table:
+        lines.append(_line(_escaped(_flat(cell)) for cell in cells(row).values()))
+    return "\n".join(lines) + "\n"
+
+
+def to_rich(table: Sequence[Row], title: str) -> Table:
+    """The table for a terminal: few variants stand side by side, many one below another."""
+    shown = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    grid = [list(COLUMNS), *([_flat(cell) for cell in cells(row).values()] for row in table)]
+    if len(table) <= _ACROSS:
+        grid = [list(line) for line in zip(*grid, strict=True)]
+    for place, heading in enumerate(grid[0]):
+        shown.add_column(Text(heading), justify="right" if place else "left", overflow="fold")
+    for line in grid[1:]:
+        shown.add_row(*(Text(text) for text in line))
+    return shown
+
+
+def _interval(
+    row: Row,
+    figure: Interval | None,
+    write: Callable[[Interval], tuple[str, str]],
+    unit: str,
+    record: str,
+) -> Cell:
+    if figure is None:
+        return Cell()
+    text, detail = write(figure)
+    return Cell(text, detail, figure, unit, row.sources[record])
+
+
+def _number(
+    row: Row, value: float | None, write: Callable[[Any], str], unit: str, record: str
+) -> Cell:
+    if value is None:
+        return Cell()
+    return Cell(write(value), "", value, unit, row.sources[record])
+
+
+def _cell_json(cell: Cell) -> dict[str, Any] | None:
+    if cell.figure is None or cell.source is None:
+        return None
+    value = asdict(cell.figure) if isinstance(cell.figure, Interval) else {"value": cell.figure}
+    return {
+        **value,
+        "unit": cell.unit,
+        "source": cell.source.file,
+        "digest": cell.source.digest,
+    }
+
+
+def _flat(cell: Cell) -> str:
+    return f"{cell.text} ({cell.detail})" if cell.detail else cell.text
+
+
+def _line(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+def _escaped(text: str) -> str:
+    for each in "\\`*_{}[]<>()#+!|~":
+        text = text.replace(each, f"\\{each}")
+    return text

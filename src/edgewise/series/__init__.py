@@ -1,0 +1,1 @@
+"""Latency and memory of artifacts on one device: what was measured, derived and stored."""

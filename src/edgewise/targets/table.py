@@ -1,0 +1,16 @@
+"""Targets by name."""
+
+from collections.abc import Mapping
+
+from edgewise.errors import UsageError
+from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.target import Target
+
+TARGETS: Mapping[str, type[Target]] = {OnnxTarget.name: OnnxTarget}
+
+
+def target(name: str) -> Target:
+    """The target of that name; raises UsageError when there is none."""
+    if name not in TARGETS:
+        raise UsageError(f"there is no target '{name}'; known: {', '.join(TARGETS)}.")
+    return TARGETS[name]()
