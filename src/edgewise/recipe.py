@@ -3,7 +3,10 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from edgewise.data.dataset import Split
 from edgewise.errors import RecipeError
@@ -15,6 +18,7 @@ from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
 from edgewise.steps.quantize import Quantize
 from edgewise.steps.step import Step
+from edgewise.targets.target import Export, Target
 
 SCHEMA = "recipe/1"
 STEPS: tuple[type[Step], ...] = (Fold, Calibrate, Quantize, Half)
@@ -35,6 +39,10 @@ class Compressed:
     network: Network
     recipe: "Recipe"
     notes: tuple[StepNote, ...]
+
+    def export(self, target: Target, path: Path, images: Tensor) -> Export:
+        """Write the artifact and verify it on `images`, network inputs of a few images."""
+        return target.export(self.network, path, images)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,16 @@ from edgewise.errors import EdgewiseError
 # The one visible table of commands. A module is imported only when its command is used, so that
 # help answers at once: torch alone takes a second to load.
 COMMANDS = {
+    "demo": ("edgewise.cli.demo", "Compress a bundled network on real images; start here."),
     "data": ("edgewise.cli.data", "List and fetch data sets."),
     "train": ("edgewise.cli.train", "Train a reference network."),
     "inspect": ("edgewise.cli.inspect", "Layers, regions, MACs and bytes of a model or artifact."),
     "compress": ("edgewise.cli.compress", "Compress a model, verify it, write a bundle."),
+    "evaluate": ("edgewise.cli.evaluate", "Accuracy of an artifact in its runtime."),
     "measure": ("edgewise.cli.measure", "Time artifacts, interleaved, with intervals."),
     "devices": ("edgewise.cli.devices", "What a device is and what it can run."),
+    "report": ("edgewise.cli.report", "Tables and a self-contained HTML page of a bundle."),
+    "verify": ("edgewise.cli.verify", "Check a bundle's hashes, parity and figures again."),
 }
 
 _EXAMPLES = """

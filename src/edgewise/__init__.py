@@ -1,0 +1,39 @@
+"""Make a trained CNN fit a small device, and prove that it still works.
+
+The public names, loaded when they are first used: importing the package alone costs nothing.
+"""
+
+import importlib
+from typing import Any
+
+PUBLIC = {
+    "Calibrate": "edgewise.steps.calibrate",
+    "EdgewiseError": "edgewise.errors",
+    "Fold": "edgewise.steps.fold",
+    "Half": "edgewise.steps.half",
+    "INT8": "edgewise.quant.scheme",
+    "OnnxTarget": "edgewise.targets.onnx.target",
+    "PRESETS": "edgewise.presets",
+    "Preprocessing": "edgewise.data.preprocess",
+    "Quantize": "edgewise.steps.quantize",
+    "Recipe": "edgewise.recipe",
+    "Scheme": "edgewise.quant.scheme",
+    "Variant": "edgewise.measure",
+    "capture": "edgewise.graph.capture",
+    "connect": "edgewise.devices.url",
+    "load_data": "edgewise.data.registry",
+    "load_model": "edgewise.models.load",
+    "measure": "edgewise.measure",
+}
+_NAMED_OTHERWISE = {"load_data": "load"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'edgewise' has no attribute '{name}'")
+    module = importlib.import_module(PUBLIC[name])
+    return getattr(module, _NAMED_OTHERWISE.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return sorted(PUBLIC)

@@ -1,0 +1,61 @@
+"""`edgewise evaluate`: score an artifact in its runtime."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from edgewise import store, units
+from edgewise.cli.common import console, data_options, emit, json_option, progress_bars
+from edgewise.data import registry
+from edgewise.devices.url import connect
+from edgewise.errors import UsageError
+from edgewise.measure import run_artifact
+from edgewise.parity import classes_of
+from edgewise.targets.onnx.inspect import read_contract
+from edgewise.tasks.classification import accuracy
+
+
+@click.command(
+    epilog="""
+\b
+Examples:
+  edgewise evaluate out/int8/model.onnx --data fashion-mnist
+  edgewise evaluate out/int8/model.onnx --data photos/ --device local --json
+\b
+Images are prepared by the contract that is stored in the artifact.
+"""
+)
+@click.argument("artifact", type=click.Path(path_type=Path))
+@data_options
+@click.option("--split", default="test", show_default=True)
+@click.option("--device", default="local", show_default=True)
+@json_option
+def command(  # noqa: PLR0913 - one argument an option
+    artifact: Path, data: str, root: Path | None, split: str, device: str, as_json: bool
+) -> None:
+    """Accuracy of ARTIFACT on a labelled split, run on a device."""
+    contract = read_contract(artifact)
+    chosen = registry.load(data, root, contract.shape).split(split)
+    if chosen.labels is None:
+        raise UsageError(f"{data} has no labels; accuracy needs them.")
+    with connect(device) as machine, progress_bars() as progress:
+        outputs = run_artifact(machine, artifact, chosen, contract, progress)
+    estimate = accuracy(classes_of(outputs) == chosen.labels)
+    result = {
+        "artifact": store.digest_file(artifact),
+        "data": data,
+        "split": split,
+        "split_digest": chosen.digest,
+        "images": len(chosen),
+        "device": device,
+        "accuracy": asdict(estimate),
+    }
+    if as_json:
+        emit("evaluate", result)
+        return
+    low, high = units.percent(estimate.low), units.percent(estimate.high)
+    console.print(
+        f"{artifact}: {units.percent(estimate.value)} of {len(chosen)} images of {data}/{split} "
+        f"(95 % interval {low} to {high}) on {device}"
+    )
