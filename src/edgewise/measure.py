@@ -7,7 +7,8 @@ import io
 import json
 import random
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from edgewise import store, worker
 from edgewise.data.dataset import Split
 from edgewise.data.preprocess import Floats, Preprocessing, Stored
 from edgewise.devices.device import Device
-from edgewise.errors import DeviceError, ExportError, UsageError
+from edgewise.errors import DeviceError, ExportError, StorageError, UsageError
 from edgewise.progress import Progress
 from edgewise.series.measurement import Measurement, Memory, Round
 from edgewise.series.series import Series
@@ -190,16 +191,28 @@ def _send_images(device: Device, images: Stored) -> None:
     _send(device, content.getvalue(), _INPUTS)
 
 
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder of the host for what goes to a device and comes back."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgewise-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise StorageError(
+            f"the temporary folder cannot be used: {error}. Free some space or set TMPDIR."
+        ) from error
+
+
 def _send(device: Device, content: bytes, name: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="edgewise-") as folder:
-        path = Path(folder) / name
+    with _scratch() as folder:
+        path = folder / name
         path.write_bytes(content)
         device.put(path, name)
 
 
 def _fetch(device: Device) -> NDArray[Any]:
-    with tempfile.TemporaryDirectory(prefix="edgewise-") as folder:
-        path = Path(folder) / _OUTPUT
+    with _scratch() as folder:
+        path = folder / _OUTPUT
         device.get(_OUTPUT, path)
         try:
             array: NDArray[Any] = np.load(path, allow_pickle=False)

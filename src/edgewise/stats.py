@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float64]
 
 _RESAMPLES = 1000
-_BLOCKS = 400  # a round has no more; longer blocks respect autocorrelation just as well
+_BLOCKS = 200  # a round has no more; longer blocks respect autocorrelation just as well
 _LEVELS = 4096  # distinct values kept for resampling; more samples share a level of rank
 _LAGGED = 1 << 16  # samples that autocorrelation is judged from
 _ROUNDING = 1e-12

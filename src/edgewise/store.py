@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -36,7 +36,8 @@ def atomic(path: Path) -> Iterator[Path]:
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is none, there is nothing to take back
+            part.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise StorageError(
             f"{path} could not be written: {reason}. Nothing was changed there; "
@@ -63,7 +64,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON atomically; NaN is refused because JSON has none."""
-    write_bytes(path, _layout(value).encode() + b"\n")
+    # A path that is not UTF-8 reaches us as lone surrogates: JSON has an escape for them.
+    write_bytes(path, _layout(value).encode(errors="backslashreplace") + b"\n")
 
 
 def _layout(value: Any, indent: str = "") -> str:
@@ -165,6 +167,11 @@ class Record:
             "command": ["edgewise", *sys.argv[1:]],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        # As it will be read: tuples as lists, keys as text. The digest must hold for that form.
+        try:
+            body = json.loads(json.dumps(body, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise StorageError(f"a record of kind '{self.kind}' is not JSON: {error}.") from error
         return {**body, "digest": digest_json(body)}
 
     def save(self, path: Path) -> None:

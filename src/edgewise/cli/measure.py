@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from edgewise import units
@@ -72,49 +73,63 @@ def command(  # noqa: PLR0913 - one argument an option
     if as_json:
         emit("measure", series.to_json())
         return
-    console.print(table(series))
+    show(series)
+
+
+def show(series: Series) -> None:
+    """Two tables, so that each fits a terminal of 80 columns, and what to know about them."""
+    first, protocol = series.baseline, series.protocol
+    threads = f"{protocol.threads} thread{'s' * (protocol.threads > 1)}"
+    console.print(
+        f"[bold]{series.mode} measurement[/bold] on {series.device} ({series.condition}): "
+        f"{first.machine['cpu']}, {threads}, {first.runtime} {first.machine['runtime_version']}, "
+        f"{protocol.rounds} rounds of fresh processes"
+    )
+    latency = _table("p50 [95 %]", "p90", "p95", "p99", "speed-up [95 %]")
+    cost = _table("size", "own memory", "load", "first run", "CPU")
+    for one in series.measurements:
+        speed = "baseline" if one is first else _times(series.speed_up(one))
+        latency.add_row(one.name, *_latencies(one), speed)
+        cost.add_row(one.name, *_costs(one))
+    console.print(latency, cost)
+    console.print("Own memory is the peak less what the runtime takes without a model.")
     for remark in series.remarks():
         console.print(f"[bold]Note[/bold] {remark}")
 
 
-def table(series: Series) -> Table:
-    """A row an artifact; latencies are medians and percentiles of one inference."""
-    first = series.baseline
-    threads = series.protocol.threads
-    shown = Table(
-        title=f"{series.mode} measurement on {series.device} ({series.condition}): "
-        f"{first.machine['cpu']}, {threads} thread{'s' * (threads > 1)}"
-    )
-    shown.add_column("artifact", overflow="fold")
-    for heading in ("size", "p50 [95 %]", "p90", "p95", "p99", "speed-up [95 %]",
-                    "load", "first", "own memory", "CPU"):  # fmt: skip
-        shown.add_column(heading, justify="right")
-    for one in series.measurements:
-        speed = "baseline" if one is first else _times(series.speed_up(one))
-        shown.add_row(*_cells(one, speed))
-    return shown
+def _table(*headings: str) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("artifact", overflow="fold")
+    for heading in headings:
+        table.add_column(heading.replace(" [", "\n\\["), justify="right")
+    return table
 
 
-def _cells(one: Measurement, speed: str) -> tuple[str, ...]:
-    figures, memory = one.statistics, one.memory.own_bytes
+def _latencies(one: Measurement) -> tuple[str, ...]:
+    figures = one.statistics
+    middle = figures.p50_s
     return (
-        one.name,
-        units.size(one.size_bytes),
-        f"{units.seconds(figures.p50_s.value)} "
-        f"[{units.seconds(figures.p50_s.low)}, {units.seconds(figures.p50_s.high)}]",
+        f"{units.seconds(middle.value)}\n"
+        f"\\[{units.seconds(middle.low)}, {units.seconds(middle.high)}]",
         units.seconds(figures.p90_s.value),
         units.seconds(figures.p95_s.value),
         "-" if figures.p99_s is None else units.seconds(figures.p99_s.value),
-        speed,
+    )
+
+
+def _costs(one: Measurement) -> tuple[str, ...]:
+    memory = one.memory.own_bytes
+    return (
+        units.size(one.size_bytes),
+        "not measured" if memory is None else units.size(memory),
         units.seconds(one.load_s),
         units.seconds(one.first_s),
-        "not measured" if memory is None else units.size(memory),
         units.percent(one.cpu_share, 0),
     )
 
 
 def _times(speed: Interval) -> str:
-    return f"{speed.value:.2f}x [{speed.low:.2f}, {speed.high:.2f}]"
+    return f"{speed.value:.2f}x\n\\[{speed.low:.2f}, {speed.high:.2f}]"
 
 
 def _variants(artifacts: tuple[Path, ...]) -> list[Variant]:

@@ -110,8 +110,11 @@ def _from_sources(wanted: Wanted, folder: Path, progress: Progress) -> None:
             except DataError as error:
                 tried.append({"source": str(route.source), "reason": str(error)})
                 continue
-            _publish(workspace / "work/files", folder, wanted.files)
-            _record(wanted, folder, {"source": str(route.source), "tried": tried}, hashes)
+            made = workspace / "work/files"
+            how = {"source": str(route.source), "tried": tried, "files": hashes}
+            store.write_json(made / RECORD, {"schema": _SCHEMA, "data": wanted.name, **how})
+            # The record goes first: whoever stops between has files to fetch, never files without.
+            _publish(made, folder, [RECORD, *hashes])
             return
         raise _none_did(wanted, folder, tried)
     except StorageError:
@@ -188,19 +191,14 @@ def _holds(wanted: Wanted, root: Path) -> bool:
     return True
 
 
-def _publish(made: Path, folder: Path, files: Sequence[File]) -> None:
+def _publish(made: Path, folder: Path, names: Sequence[str]) -> None:
     """Move checked files to their place, each whole on disk before it has its name."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            with (made / file.name).open("rb+") as handle:
+        for name in names:
+            with (made / name).open("rb+") as handle:
                 os.fsync(handle.fileno())
-            (made / file.name).replace(folder / file.name)
-
-
-def _record(wanted: Wanted, folder: Path, how: dict[str, Any], hashes: dict[str, str]) -> None:
-    body = {"schema": _SCHEMA, "data": wanted.name, **how, "files": hashes}
-    store.write_json(folder / RECORD, body)
+            (made / name).replace(folder / name)
 
 
 def _none_did(wanted: Wanted, folder: Path, tried: Sequence[dict[str, str]]) -> FetchError:

@@ -50,6 +50,8 @@ def gunzip(source: Path, target: Path, most_bytes: int) -> None:
 
 
 def _gzip(source: Path) -> IO[bytes]:
+    if not source.stat().st_size:
+        raise EOFError("it is empty")
     return cast(IO[bytes], gzip.GzipFile(source))
 
 
@@ -68,13 +70,16 @@ def untar(source: Path, members: Mapping[str, Path], most_bytes: int) -> None:
     """Unpack members of a gzipped tar file, none larger than that, to the paths given for them."""
     missing = dict(members)
     try:
-        # A stream is decompressed once, in whatever order the members lie.
-        with tarfile.open(source, "r|gz") as archive:
+        # A stream is decompressed once, in whatever order the members lie; gzip's own reader
+        # checks its sum, which tarfile's does not.
+        with gzip.GzipFile(source) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for entry in archive:
                 target = missing.pop(entry.name, None)
                 if target is not None:
                     what = f"{entry.name} in {source.name}"
                     spill(target, _chunks(partial(_plain, archive, entry), what, most_bytes))
+            while stream.read(_CHUNK):
+                pass
     except _MALFORMED as error:
         raise DataError(f"{source.name} is damaged: {error}") from error
     if missing:

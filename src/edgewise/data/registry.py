@@ -82,7 +82,7 @@ def load(
             raise UsageError("random images need a shape; say --input-shape 3,224,224 or so.")
         return load_random(shape, seed)
     path = Path(spec).expanduser()
-    if path.is_dir():
+    if spec and path.is_dir():  # the empty path would be the current folder
         return load_folder(path, shape, progress)
     if path.suffix == ".npz":
         return load_arrays(path, shape)

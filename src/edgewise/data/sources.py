@@ -8,6 +8,7 @@ import errno
 import http.client
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -26,7 +27,10 @@ _PACKAGE_S = 1800.0
 _CHUNK = 1 << 16
 _DROPS = 5  # a connection that keeps dropping is taken up again this often
 _REASON = 300
-_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_FULL = (
+    *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+    f"received signal {signal.SIGXFSZ:d}",  # apt-get of a helper that met a limit
+)
 
 
 class Source(Protocol):
@@ -146,11 +150,21 @@ def _call(command: Sequence[str], folder: Path) -> None:
     except OSError as error:
         raise FetchError(f"{command[0]} could not be run: {error.strerror}") from error
     if done.returncode:
-        said = " ".join(done.stderr.decode(errors="replace").split())
-        reason = said[-_REASON:] or f"{command[0]} ended with code {done.returncode}"
-        if any(full in said for full in _FULL):
-            raise StorageError(f"{folder.parent} cannot hold the download: {reason}.")
-        raise FetchError(reason)
+        raise _failure(command[0], done.returncode, done.stderr.decode(errors="replace"), folder)
+
+
+def _failure(program: str, code: int, said: str, folder: Path) -> StorageError | FetchError:
+    """What a program's last words mean: the last line that it marks as an error, else the last."""
+    for full in _FULL:
+        if full in said:
+            return StorageError(
+                f"{folder} cannot hold the download: {full}. Free some space or choose another "
+                "folder, then run the same command again."
+            )
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    marked = [line for line in lines if line.startswith(("E:", "ERROR:"))]
+    last = (marked or lines or [f"{program} ended with code {code}"])[-1]
+    return FetchError(last[:_REASON])
 
 
 def _download(address: str, target: Path, most_bytes: int, progress: Progress) -> None:

@@ -30,7 +30,10 @@ class LocalDevice(Device):
     url = "local"
 
     def __init__(self) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="edgewise-"))
+        try:
+            self._root = Path(tempfile.mkdtemp(prefix="edgewise-"))
+        except OSError as error:
+            raise DeviceError(f"local: no temporary folder can be made: {error}.") from error
         self._folder = self._root / "work"
         self._folder.mkdir()
         self._packages = self._root / "packages"

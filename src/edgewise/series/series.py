@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgewise import stats, units
-from edgewise.errors import StorageError
+from edgewise.errors import MeasurementError, StorageError
 from edgewise.series.measurement import Measurement, Memory, Round, check_comparable
 from edgewise.stats import Interval, Samples
 from edgewise.worker.job import Protocol, WorkerError, protocol_from_json
@@ -31,6 +31,10 @@ class Series:
     measurements: tuple[Measurement, ...]
 
     def __post_init__(self) -> None:
+        if not self.measurements:
+            raise MeasurementError("a series holds no measurements.")
+        if any(len(one.rounds) + 1 != len(self.baseline.rounds) for one in self.measurements[1:]):
+            raise MeasurementError("the baseline of a series needs one round more than the others.")
         check_comparable(self.measurements)
 
     @property
@@ -74,6 +78,16 @@ class Series:
                 f"The baseline itself drifted by {units.percent(self.drift, 1)} during the series "
                 f"(limit {units.percent(DRIFT, 0)}): the machine was not steady; measure again."
             )
+        states = [(each.before, each.after) for one in self.measurements for each in one.rounds]
+        if any(_slowed(before, after) for before, after in states):
+            found.append("The processor was throttled; cool the device and measure again.")
+        load = max(before.get("load_average") or 0.0 for before, _ in states)
+        # The measurement's own threads are load, and one core may be left to the system.
+        if load > max(self.protocol.threads, self.baseline.machine["cores"] - 1) + _BUSY:
+            found.append(
+                f"Other programs kept the machine busy (load up to {load:.1f} on "
+                f"{self.baseline.machine['cores']} cores); stop them and measure again."
+            )
         for one in self.measurements:
             found += [f"{one.name}: {text}" for text in _remarks(one)]
         return tuple(found)
@@ -84,7 +98,7 @@ class Series:
             "device": self.device,
             "mode": self.mode,
             "condition": self.condition,
-            "protocol": asdict(self.protocol),
+            "protocol": {**asdict(self.protocol), "cores": list(self.protocol.cores)},
             "drift": self.drift,
             "drifted": self.drifted,
             "remarks": list(self.remarks()),
@@ -117,18 +131,12 @@ def _remarks(one: Measurement) -> list[str]:
         found.append(f"warm-up ended unstable in {unstable} of {len(one.rounds)} rounds.")
     if cut := sum(not each.complete for each in one.rounds):
         found.append(f"{cut} of {len(one.rounds)} rounds ended at the time limit.")
-    if any(_slowed(each) for each in one.rounds):
-        found.append("the processor was throttled; cool it and measure again.")
-    load = max((each.before.get("load_average") or 0.0 for each in one.rounds), default=0.0)
-    if load > max(one.protocol.threads, one.machine.get("cores", 1) - 1) + _BUSY:
-        found.append(f"other programs kept the machine busy (load up to {load:.1f}).")
     return found
 
 
-def _slowed(one: Round) -> bool:
-    events = [state.get("throttle_events") for state in (one.before, one.after)]
-    now = any(state.get("throttled") for state in (one.before, one.after))
-    return now or events[0] != events[1]
+def _slowed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    events = before.get("throttle_events"), after.get("throttle_events")
+    return bool(before.get("throttled") or after.get("throttled")) or events[0] != events[1]
 
 
 def _to_json(one: Measurement) -> dict[str, Any]:
