@@ -23,7 +23,7 @@ SAYS = {
     "quant": "formats, ranges, placement, simulation, the integer twin",
     "models | graph | tasks": "networks; capture and cost; loss and metric",
     "data": "readers, splits, fetch, the preprocessing contract",
-    "store | stats | units | progress": "files that are whole or absent; intervals; how things are shown",
+    "store | stats | units | progress": "whole files; intervals; how things are shown",
     "errors": "one tree",
 }  # fmt: skip
 _INK, _BOX, _PAPER = "#1d2a3a", "#e7eef7", "#ffffff"
