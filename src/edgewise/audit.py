@@ -33,7 +33,7 @@ def explain(
     elif share == 0:
         reason = f"No layer runs on integers: all {len(executions)} run {_operators(executions)}."
     elif share < _MOST:
-        reason = _why_partly(executions, share)
+        reason = _why_partly(executions, share, ratio)
     else:
         reason = _why_mostly(executions, share, _faster(ratio), features)
     return f"{_verdict(ratio)} {reason}"
@@ -80,19 +80,26 @@ def _why_half(export: Mapping[str, Any], ratio: Interval | None) -> str:
     executions = export["executions"]
     reason = (
         f"Half precision halves the file and not the time, because {runtime} widens the weights "
-        f"to float32 when it loads: all {len(executions)} layers run {_operators(executions)} "
-        "in float32."
+        f"to float32 when it loads: all {len(executions)} layers run in float32 "
+        f"({_operators(executions)})."
     )
     if ratio is None or ratio.low <= 1 <= ratio.high:
         return reason
     return f"{reason} A difference in time has another cause, such as the machine's state."
 
 
-def _why_partly(executions: Sequence[Mapping[str, Any]], share: float) -> str:
+def _why_partly(
+    executions: Sequence[Mapping[str, Any]], share: float, ratio: Interval | None
+) -> str:
+    most = 1 / (1 - share)
+    reason = (
+        f"Only {_amount(share)} of the MACs run on integers; in float: {_float_layers(executions)}."
+    )
+    if ratio is not None and ratio.value >= most:  # it also has fewer MACs than the baseline
+        return reason
     return (
-        f"Only {units.percent(share, 1)} of the MACs run on integers; in float: "
-        f"{_float_layers(executions)}. If the integer layers took no time at all, it could be "
-        f"{1 / (1 - share):.2g} times as fast, counted by MACs."
+        f"{reason} If the integer layers took no time at all, it could be {most:.2g} times as "
+        "fast, counted by MACs."
     )
 
 
@@ -103,7 +110,7 @@ def _why_mostly(
     features: Collection[str] | None,
 ) -> str:
     integer = [one for one in executions if one["integer"]]
-    reason = f"{units.percent(share, 1)} of the MACs run on integers ({_operators(integer)})"
+    reason = f"{_amount(share)} of the MACs run on integers ({_operators(integer)})"
     if len(integer) < len(executions):
         reason += f"; in float: {_float_layers(executions)}"
     if faster:
@@ -117,6 +124,10 @@ def _why_mostly(
         f"{reason}, so layers left in float are not the reason: the time goes into what lies "
         "between the layers, or into integer kernels that are no faster than the float ones here."
     )
+
+
+def _amount(share: float) -> str:
+    return "All" if share == 1 else units.percent(min(share, 0.999), 1)
 
 
 def _operators(executions: Sequence[Mapping[str, Any]]) -> str:

@@ -96,7 +96,7 @@ def command(  # noqa: PLR0913 - one argument an option
     if as_json:
         emit("compress", made.manifest)
     else:
-        show_bundle(made)
+        show_bundle(out)
 
 
 def load_recipe(name: str) -> Recipe:

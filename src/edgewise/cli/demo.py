@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import click
+from rich.text import Text
 
 from edgewise.cli.common import (
     console,
     emit,
     json_option,
-    notes,
     progress_bars,
     root_option,
     seed_option,
@@ -71,6 +71,5 @@ def command(root: Path | None, seed: int, out: Path, as_json: bool) -> None:
     if as_json:
         emit("demo", {"bundle": str(out), "report": str(report), "manifest": made.manifest})
         return
-    show_bundle(made)
-    console.print(f"page:   {report}")
-    notes.print("Measured quickly, on this machine, which is not your board: see `edgewise measure`.")
+    show_bundle(out)
+    console.print(Text(f"report in {report}"))

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from edgewise import store
 from edgewise.cli.common import console, emit, json_option
+from edgewise.cli.results import show
 from edgewise.report import page, table, words
 from edgewise.report.contents import load
 from edgewise.report.rows import rows
@@ -35,8 +36,5 @@ def command(folder: Path, as_json: bool) -> None:
         said = [{"title": one.title, "text": one.text} for one in words.notices(contents)]
         emit("report", {"page": str(path), "notices": said, "variants": table.to_json(lines)})
         return
-    console.print(Text(words.headline(contents, lines)))
-    console.print(table.to_rich(lines, words.title(contents)))
-    for notice in words.notices(contents):
-        console.print(Text.assemble((notice.title, "bold"), f": {notice.text}"))
+    show(contents, lines)
     console.print(Text(f"report in {path}"))

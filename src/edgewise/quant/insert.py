@@ -29,7 +29,7 @@ def insert(
     for node, name in placement.groups.items():
         with module.graph.inserting_after(node):
             call = module.graph.call_module(name, (node,))
-        call.meta = dict(node.meta)
+        call.meta = {**node.meta, "path": _producer(module, node, profile).meta["path"]}
         for reader in [user for user in node.users if user is not call]:
             reader.replace_input_with(node, call)
     for node in placement.layers:
@@ -42,6 +42,13 @@ def insert(
         module.set_submodule(str(node.target), QuantizedLayer(layer, scheme.weights, quantizer))
     module.graph.lint()
     module.recompile()
+
+
+def _producer(module: fx.GraphModule, node: fx.Node, profile: Profile) -> fx.Node:
+    """The layer before a fused activation, else the node: whose output a quantizer rounds."""
+    before = node.all_input_nodes[0] if node.all_input_nodes else node
+    fused = operation(module, node) in profile.fused and len(before.users) == 1
+    return before if fused and isinstance(module_of(module, before), WeightedLayer) else node
 
 
 def find_source(module: fx.GraphModule, node: fx.Node) -> fx.Node | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edgewise import store
+from edgewise.bundle import MANIFEST, read_bundle
 from edgewise.errors import StorageError
 from edgewise.report.parse import parse, printable
 from edgewise.report.schema import Accuracies, Accuracy, Data, Export, Model, Sensitivity, Variant
@@ -16,7 +17,7 @@ from edgewise.series.series import Series
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """The record that figures come from. number: its mark beside them."""
 
@@ -99,7 +100,7 @@ def load(folder: Path) -> Contents:
     Raises StorageError when a file is absent, was changed, or does not belong to the artifacts
     that the manifest names; MeasurementError when its measurements cannot be compared.
     """
-    manifest = _manifest(folder)
+    manifest = parse(_Manifest, read_bundle(folder).manifest, MANIFEST)
     reader = _Reader(folder, manifest.files)
     records = manifest.records
     accuracy = reader.optional("accuracy", records.accuracy, Accuracies)
@@ -128,22 +129,6 @@ def load(folder: Path) -> Contents:
     )
     _check(contents)
     return contents
-
-
-def _manifest(folder: Path) -> _Manifest:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise StorageError(
-            f"{folder} is no bundle: it holds no manifest.json. Name the folder that "
-            "`edgewise demo` or `edgewise compress` wrote."
-        )
-    stored = store.read_json(path)
-    if not isinstance(stored, dict) or (stored.get("schema"), stored.get("kind")) != (
-        store.SCHEMA,
-        "bundle",
-    ):
-        raise StorageError(f"{path} is not the manifest of a bundle of schema {store.SCHEMA}.")
-    return parse(_Manifest, stored, path.name)
 
 
 class _Reader:

@@ -11,6 +11,16 @@ def percent(figure: Interval) -> tuple[str, str]:
     return f"{100 * figure.value:.2f} %", _bounds(figure, 100, 2)
 
 
+def share(value: float, decimals: int) -> str:
+    """A share of one as a percentage. All and nothing are exact: what lies between never rounds to
+    them.
+    """
+    if value in (0, 1):
+        return f"{100 * value:.0f} %"
+    least = 10**-decimals
+    return f"{min(max(100 * value, least), 100 - least):.{decimals}f} %"
+
+
 def points(figure: Interval) -> tuple[str, str]:
     """A difference of shares in percentage points, and its interval."""
     low, value, high = (_signed(100 * each, 2) for each in (figure.low, figure.value, figure.high))

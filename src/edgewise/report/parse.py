@@ -68,14 +68,14 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     return _scalar(hint, value, where)
 
 
-def _scalar(hint: Any, value: Any, where: str) -> str | float:
+def _scalar(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, _SCALARS[hint]) or (isinstance(value, bool) and hint is not bool):
         raise _wrong(where, value, {str: "a text", bool: "true or false"}.get(hint, "a number"))
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise _wrong(where, value, "a finite number")
-    return float(value) if hint is float else value
+    return hint(value)
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:

@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 
 import matplotlib.style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 # Every colour is a CSS variable of the page, so that a plot follows its light and dark scheme.
 INK, MUTED, GRID, PAPER = "#1a1c1f", "#5c636b", "#dfe3e8", "#fffffe"
@@ -21,12 +23,13 @@ VARIABLES = {
     **{colour: f"--series-{place}" for place, colour in enumerate(SERIES)},
 }
 
+_DECADES = 100  # a logarithmic axis over a smaller ratio needs ticks between powers of ten
 WIDTH = 5.2  # inches; at 72 units each a phone shows it at nearly its own size
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "edgewise",
     "text.parse_math": False,  # a name with $ is a name
-    "font.size": 9,
+    "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -50,7 +53,7 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _KEPT = {f"{_SVG}{tag}" for tag in ("g", "defs", "path", "use", "text", "clipPath",
                                     "rect", "pattern")}  # fmt: skip
-_REFERENCE = re.compile(r"(?:url\(|^)#([^) ]+)")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _COLOUR = re.compile("|".join(VARIABLES))
 _FAMILY = re.compile(r"font-family: [^;]*; ?")  # the page's own
 _LONG = re.compile(r"(\.\d\d)\d+")
@@ -91,6 +94,15 @@ def elide(text: str, most: int) -> str:
     return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
 
 
+def plain_numbers(axis: Axis, least: float, most: float) -> None:
+    """Ticks as people write them, 0.5 and 20, also on a logarithmic axis."""
+    if axis.get_scale() == "log":
+        near = most / least < _DECADES
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,), numticks=99))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def _inline(svg: bytes, name: str, title: str) -> str:
     """Only what a page needs: no prolog, no metadata, no sheet of styles, ids of its own."""
     root = ElementTree.fromstring(svg)  # noqa: S314 - matplotlib has just written it
@@ -101,8 +113,11 @@ def _inline(svg: bytes, name: str, title: str) -> str:
                 parent.remove(child)
     ids: dict[str, str] = {}
     for element in root.iter():
-        for found in _REFERENCE.findall(" ".join(map(str, element.attrib.values()))):
-            ids.setdefault(found, f"{name}-{len(ids)}")
+        for text in element.attrib.values():
+            for found in _REFERENCE.findall(text):
+                ids.setdefault(found, f"{name}-{len(ids)}")
+        if _LINK in element.attrib:
+            ids.setdefault(element.attrib[_LINK][1:], f"{name}-{len(ids)}")
     for element in root.iter():
         _tidy(element, ids)
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": title}
@@ -113,14 +128,24 @@ def _tidy(element: ElementTree.Element, ids: Mapping[str, str]) -> None:
     element.tag = element.tag.removeprefix(_SVG)
     if element.tag != "text":
         element.text = None
-    attributes = {}
+    attributes: dict[str, str] = {}
+    styles = []
     for key, value in element.attrib.items():
         if key == "id":
-            if value in ids:
-                attributes["id"] = ids[value]
-            continue
-        text = _REFERENCE.sub(lambda found: found[0].replace(found[1], ids[found[1]]), value)
-        text = _COLOUR.sub(lambda found: f"var({VARIABLES[found[0]]})", text)
-        text = _LONG.sub(r"\1", _FAMILY.sub("", text))
-        attributes["href" if key == _LINK else key] = text
-    element.attrib = attributes
+            attributes |= {"id": ids[value]} if value in ids else {}
+        elif key == _LINK:
+            attributes["href"] = f"#{ids[value[1:]]}"
+        elif key in ("style", "fill", "stroke"):
+            styles.append(_styled(value if key == "style" else f"{key}: {value}", ids))
+        else:
+            attributes[key] = _LONG.sub(r"\1", _referred(value, ids))
+    element.attrib = {**attributes, **({"style": "; ".join(styles)} if styles else {})}
+
+
+def _styled(text: str, ids: Mapping[str, str]) -> str:
+    text = _COLOUR.sub(lambda found: f"var({VARIABLES[found[0]]})", _referred(text, ids))
+    return _FAMILY.sub("", text)
+
+
+def _referred(text: str, ids: Mapping[str, str]) -> str:
+    return _REFERENCE.sub(lambda found: f"url(#{ids[found[1]]})", text)

@@ -85,7 +85,8 @@ class Export:
 class Accuracy:
     """Shares of one: as trained (network), simulated, and of the file in its runtime (artifact).
 
-    difference: artifact less the baseline's artifact, paired by image. None without labels.
+    difference: artifact less the baseline's artifact, paired by image; all four None without
+    labels. agreement: share of images that the artifact gives the same class.
     """
 
     name: str
@@ -110,7 +111,7 @@ class Accuracies:
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """Signal to noise at the output, dB: with only this layer quantized, and with all up to it."""
+    """Signal to quantization noise at the layer's output, dB: from this layer, and all up to it."""
 
     layer: str
     region: str
@@ -122,7 +123,7 @@ class LayerSensitivity:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Sensitivity of every layer, in the order they run."""
+    """Sensitivity of every quantized layer, in the order they run."""
 
     variant: str
     images: int

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +16,7 @@ from edgewise.report.rows import Row, is_tie
 from edgewise.stats import Interval
 
 MISSING = "–"
-_ACROSS = 4  # variants up to which the terminal shows each as a column
+_ACROSS = 4  # variants side by side in a terminal
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _difference(row: Row) -> Cell:
 
 def _agreement(row: Row) -> Cell:
     share = None if row.accuracy is None else row.accuracy.agreement_with_float
-    return _number(row, share, units.percent, "share", "accuracy")
+    return _number(row, share, lambda value: figures.share(value, 2), "share", "accuracy")
 
 
 def _size(row: Row) -> Cell:
@@ -90,7 +91,7 @@ def _cpu(row: Row) -> Cell:
 
 def _integers(row: Row) -> Cell:
     share = None if row.export is None else row.export.integer_share
-    return _number(row, share, lambda value: units.percent(value, 1), "share", "export")
+    return _number(row, share, lambda value: figures.share(value, 1), "share", "export")
 
 
 def _codes(row: Row) -> Cell:
@@ -117,8 +118,8 @@ COLUMNS: Mapping[str, Callable[[Row], Cell]] = {
 # What the headings mean, for a reader who meets them first.
 NOTES: Mapping[str, str] = {
     "accuracy": "of the artifact in its runtime, all test images; 95 % interval below",
-    "difference to float": "accuracy less the baseline's, on the same images; 95 % interval, paired",
-    "same answers as float": "images on which the artifact answers as the baseline does",
+    "difference to float": "accuracy less the baseline's, same images; paired 95 % interval",
+    "same answers as float": "images that the artifact gives the class that the float network does",
     "size": "of the file; below, its share of the baseline's",
     "latency p50": "median of one inference, batch 1; 95 % block-bootstrap interval",
     "speed-up": "baseline's median over this one's, paired by round; 95 % interval",
@@ -158,16 +159,22 @@ def to_markdown(table: Sequence[Row], title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_rich(table: Sequence[Row], title: str) -> Table:
-    """The table for a terminal: few variants stand side by side, many one below another."""
-    shown = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
-    grid = [list(COLUMNS), *([_flat(cell) for cell in cells(row).values()] for row in table)]
-    if len(table) <= _ACROSS:
-        grid = [list(line) for line in zip(*grid, strict=True)]
-    for place, heading in enumerate(grid[0]):
-        shown.add_column(Text(heading), justify="right" if place else "left", overflow="fold")
-    for line in grid[1:]:
-        shown.add_row(*(Text(text) for text in line))
+def to_rich(table: Sequence[Row], title: str) -> Group:
+    """The table for a terminal: variants side by side, a few at a time."""
+    blocks = [table[first : first + _ACROSS] for first in range(0, len(table), _ACROSS)]
+    return Group(Text(title, style="bold"), *(_block(block) for block in blocks))
+
+
+def _block(table: Sequence[Row]) -> Table:
+    shown = Table(box=box.SIMPLE_HEAD)
+    lines = zip(COLUMNS, *(cells(row).values() for row in table), strict=True)
+    for place, (heading, *block) in enumerate(lines):
+        if place == 0:
+            shown.add_column(heading)
+            for cell in block:
+                shown.add_column(_stacked(cell), justify="right", overflow="fold")
+        else:
+            shown.add_row(heading, *(_stacked(cell) for cell in block))
     return shown
 
 
@@ -204,6 +211,11 @@ def _cell_json(cell: Cell) -> dict[str, Any] | None:
     }
 
 
+def _stacked(cell: Cell) -> Text:
+    text = Text(cell.text)
+    return text.append(f"\n{cell.detail}", style="dim") if cell.detail else text
+
+
 def _flat(cell: Cell) -> str:
     return f"{cell.text} ({cell.detail})" if cell.detail else cell.text
 
@@ -213,6 +225,6 @@ def _line(texts: Iterable[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    for each in "\\`*_{}[]<>()#+!|~":
+    for each in "\\`*_[]<>|~":
         text = text.replace(each, f"\\{each}")
     return text
