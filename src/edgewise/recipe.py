@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -12,7 +12,6 @@ from edgewise.data.dataset import Split
 from edgewise.errors import RecipeError
 from edgewise.graph.network import Network
 from edgewise.progress import Progress, silent
-from edgewise.quant.scheme import Scheme
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
@@ -22,6 +21,8 @@ from edgewise.targets.target import Export, Target
 
 SCHEMA = "recipe/1"
 STEPS: tuple[type[Step], ...] = (Fold, Calibrate, Quantize, Half)
+
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -113,25 +114,39 @@ class Recipe:
         """The recipe in parsed JSON; raises RecipeError, saying where, when it is not one."""
         if not isinstance(value, Mapping) or value.get("schema") != SCHEMA:
             raise RecipeError(f"a recipe is a JSON object with schema '{SCHEMA}'.")
-        steps = value.get("steps")
-        if not isinstance(steps, list):
-            raise RecipeError("a recipe has a list of steps.")
-        return Recipe(str(value.get("name", "")), tuple(_step(entry) for entry in steps))
+        name, steps = value.get("name"), value.get("steps")
+        if not isinstance(name, str) or not isinstance(steps, list):
+            raise RecipeError("a recipe has a name and a list of steps.")
+        return Recipe(name, tuple(_step(entry) for entry in steps))
 
 
 def _step(value: Any) -> Step:
     kinds = {kind.name: kind for kind in STEPS}
-    if not isinstance(value, Mapping) or value.get("step") not in kinds:
+    name = value.get("step") if isinstance(value, Mapping) else None
+    if not isinstance(name, str) or name not in kinds:
         raise RecipeError(f"{value!r} is not a step; known steps are {', '.join(kinds)}.")
-    kind = kinds[str(value["step"])]
-    settings = {key: _setting(entry) for key, entry in value.items() if key != "step"}
-    try:
-        if isinstance(settings.get("scheme"), Mapping):
-            settings["scheme"] = Scheme(**settings["scheme"])
-        return kind(**settings)
-    except TypeError as error:
-        raise RecipeError(f"step '{kind.name}' does not take {settings}: {error}.") from error
+    settings = {key: entry for key, entry in value.items() if key != "step"}
+    return _build(kinds[name], settings, f"step '{name}'")
 
 
-def _setting(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _build(kind: type[Settings], given: Mapping[str, Any], where: str) -> Settings:
+    """An object of the given settings, each known and of its default's type."""
+    defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    settings = {}
+    for key, value in given.items():
+        if key not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise RecipeError(f"{where} has no setting '{key}'; it has {known}.")
+        settings[key] = _setting(value, defaults[key], f"'{key}' of {where}")
+    return kind(**settings)
+
+
+def _setting(value: Any, default: Any, where: str) -> Any:
+    if is_dataclass(default) and isinstance(value, Mapping):
+        return _build(type(default), value, where)
+    if isinstance(default, tuple) and isinstance(value, list):
+        if all(isinstance(entry, str) for entry in value):
+            return tuple(value)
+    elif type(value) is type(default):
+        return value
+    raise RecipeError(f"{where} cannot be {value!r}; its default is {default!r}.")

@@ -80,10 +80,12 @@ class Run:
     seed: int = 0
     checkpoint: Path | None = None
 
-    def identity(self) -> str:
+    def identity(self, module: nn.Module) -> str:
         """Digest of everything that decides the result: a checkpoint of another run is refused."""
+        shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
         return store.digest_json(
             {
+                "network": shapes,
                 "train": self.train.digest,
                 "validation": self.validation.digest,
                 "contract": self.contract.to_json(),
@@ -248,7 +250,7 @@ def _save(state: _State, run: Run, epoch: int) -> None:
     buffer = io.BytesIO()
     torch.save(
         {
-            "identity": run.identity(),
+            "identity": run.identity(state.module),
             "epoch": epoch,
             "module": state.module.state_dict(),
             "average": state.average.state_dict(),
@@ -272,10 +274,10 @@ def _resume(state: _State, run: Run, device: torch.device) -> int:
             f"the checkpoint {run.checkpoint} cannot be read ({error}); "
             "delete it to train from the start."
         ) from error
-    if identity != run.identity():
+    if identity != run.identity(state.module):
         raise StorageError(
-            f"the checkpoint {run.checkpoint} belongs to a run with other data, settings or seed; "
-            "delete it, or write to another file."
+            f"the checkpoint {run.checkpoint} belongs to a run with another network, other data, "
+            "settings or seed; delete it, or write to another file."
         )
     state.module.load_state_dict(saved["module"])
     state.average.load_state_dict(saved["average"])

@@ -40,7 +40,9 @@ class Histogram:
         if not (math.isfinite(low) and math.isfinite(high)):
             raise DataError("a value that is not finite was met")
         exponent = _exponent(low, high)
-        index = torch.floor(flat * 2.0**-exponent).to(torch.int32)
+        # Where scaling shrinks values, float32 could round a tiny negative one into the wrong bin.
+        scaled = (flat if exponent <= 0 else flat.double()) * 2.0**-exponent
+        index = torch.floor(scaled).to(torch.int32)
         first = math.floor(low * 2.0**-exponent)
         counts = torch.bincount(index - first)
         return Histogram(low, high, exponent, first, counts)

@@ -33,5 +33,5 @@ def build(name: str, options: Mapping[str, Any]) -> nn.Module:
         raise UsageError(f"there is no built-in network '{name}'; known: {', '.join(BUILT_IN)}.")
     try:
         return BUILT_IN[name].factory(**options)
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise UsageError(f"{name} does not take the options {dict(options)}: {error}.") from error

@@ -2,7 +2,8 @@
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -103,14 +104,17 @@ def _with_weights(loaded: Loaded, path: Path) -> Loaded:
 
 def _from_factory(path: Path, factory: str) -> Loaded:
     """Call the user's own factory: their code runs, as they asked for by naming it."""
-    python = _import_file(path)
-    make = getattr(python, factory, None)
-    if not callable(make):
-        raise ModelError(f"{path} has no function '{factory}'.")
-    try:
-        made = make()
-    except Exception as error:  # a user's factory raises what it likes
-        raise ModelError(f"{factory}() in {path} raised {type(error).__name__}: {error}") from error
+    with _beside(path):
+        python = _import_file(path)
+        make = getattr(python, factory, None)
+        if not callable(make):
+            raise ModelError(f"{path} has no function '{factory}'.")
+        try:
+            made = make()
+        except (Exception, SystemExit) as error:  # a user's factory raises what it likes
+            raise ModelError(
+                f"{factory}() in {path} raised {type(error).__name__}: {error}"
+            ) from error
     shape = None
     if isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], Tensor):
         shape = _shape_of(made[1])
@@ -145,14 +149,23 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a user's file raises what it likes
+    except (Exception, SystemExit) as error:  # a user's file raises what it likes
         raise ModelError(f"{path} raised {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
     return module
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Within this, the user's code imports what lies beside its file, as a script's does."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the user's code may have taken it away
+            sys.path.remove(folder)
 
 
 def _from_program(path: Path) -> Loaded:

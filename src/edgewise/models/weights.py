@@ -16,6 +16,12 @@ from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import DataError, ModelError
 
 _KEY = "edgewise"
+_TYPES = frozenset(
+    {
+        torch.float32, torch.float16, torch.bfloat16, torch.float64,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,22 @@ def load_weights(path: Path) -> Weights:
         raise ModelError(f"the weights {path} do not exist; check the path given to --weights.")
     weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     for name, tensor in weights.tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelError(
-                f"the weights {path} hold values that are not finite, first in '{name}'; "
-                "use a checkpoint from before training diverged."
-            )
+        _check(name, tensor, path)
     return weights
+
+
+def _check(name: str, tensor: Tensor, path: Path) -> None:
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    if not plain or tensor.is_nested or tensor.dtype not in _TYPES:
+        raise ModelError(
+            f"the weights {path} hold '{name}' as {tensor.dtype} in the layout {tensor.layout} on "
+            f"{tensor.device}, which is no plain tensor; save them as float32."
+        )
+    if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
+        raise ModelError(
+            f"the weights {path} hold values that are not finite, first in '{name}'; "
+            "use a checkpoint from before training diverged."
+        )
 
 
 def apply_weights(module: nn.Module, weights: Weights, path: Path) -> None:
@@ -73,7 +89,7 @@ def _read_safetensors(path: Path) -> Weights:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"the weights {path} are not whole safetensors ({error}); copy them again."
         ) from error

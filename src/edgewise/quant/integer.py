@@ -1,9 +1,9 @@
 """The exact integer twin of a quantized network.
 
-It computes what an integer runtime must: sums of products of codes, exact (in float64, where they
-fit), then one float32 multiplication by input scale * weight scale / output scale, rounded half to
-even. It is the reference for an artifact's codes; the float simulation is not, because it rounds at
-ties by the accident of its sums.
+It computes what an integer runtime must: sums of products of codes, exact, then one float32
+multiplication by input scale * weight scale / output scale, rounded half to even. It is the
+reference for an artifact's codes; the float simulation is not, because it rounds at ties by the
+accident of its sums.
 
 Teacher-forced, every quantizer's codes are compared and then replaced by the artifact's own, so
 that one layer's difference is not blamed on the next.
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, fx
 
 from edgewise.graph.network import module_of, operation
+from edgewise.quant.exact import exact_sums
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 
 _CLIPS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
@@ -24,7 +25,7 @@ _CLIPS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
 
 @dataclass(frozen=True)
 class Twin:
-    """Codes of every quantizer node, int64, and where they differ from the ones forced.
+    """Codes of every quantizer node, int16, and where they differ from the ones forced.
 
     codes: node name -> codes; off: node name -> absolute difference in codes, where forced.
     """
@@ -50,6 +51,16 @@ class _Accumulator:
     sums: Tensor
     step: Tensor
 
+    def values(self) -> Tensor:
+        """What the sums stand for, rounded once."""
+        return (self.sums.double() * self.step.double()).float()
+
+    def codes(self, quantizer: FakeQuantize) -> Tensor:
+        """The sums in another quantizer's steps."""
+        scaled = self.sums.float() * (self.step / quantizer.scale)
+        codes = torch.round(scaled) + quantizer.zero_point
+        return torch.clamp(codes, quantizer.kind.low, quantizer.kind.high)
+
 
 class _Interpreter(fx.Interpreter):
     def __init__(self, module: fx.GraphModule, forced: Mapping[str, Tensor]) -> None:
@@ -58,45 +69,52 @@ class _Interpreter(fx.Interpreter):
         self.forced = forced
         self.codes: dict[str, Tensor] = {}
         self.off: dict[str, Tensor] = {}
-        self._sums: dict[fx.Node, _Accumulator] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         target = module_of(self.graph_module, n)
         if isinstance(target, QuantizedLayer):
-            return self._layer(n, target)
+            sums = self._layer(n, target)
+            return sums if self._is_requantized(n) else sums.values()
         if isinstance(target, FakeQuantize):
             return self._quantizer(n, target)
+        source = self.env[n.all_input_nodes[0]] if n.all_input_nodes else None
+        if isinstance(source, _Accumulator):
+            return source  # the quantizer after this activation clips its codes
         return super().run_node(n)
 
-    def _input(self, node: fx.Node) -> Tensor:
-        arguments, _ = self.fetch_args_kwargs_from_env(node)
-        value = arguments[0]
-        assert isinstance(value, Tensor)
-        return value
+    def _is_requantized(self, node: fx.Node) -> bool:
+        """Whether all that reads a layer's sums are quantizers, directly or past a clip."""
+        for user in node.users:
+            clips = operation(self.graph_module, user) in _CLIPS
+            if clips and not self._is_requantized(user):
+                return False
+            if not clips and not isinstance(module_of(self.graph_module, user), FakeQuantize):
+                return False
+        return True
 
-    def _layer(self, node: fx.Node, layer: QuantizedLayer) -> Tensor:
+    def _layer(self, node: fx.Node, layer: QuantizedLayer) -> _Accumulator:
         # Values are codes times scale; dividing recovers the integers exactly.
-        codes = torch.round(self._input(node) / layer.source[0].scale)
-        sums = layer.accumulate(codes)
-        step = layer.step.view(1, -1, *[1] * (sums.ndim - 2))
-        self._sums[node] = _Accumulator(sums, step)
-        return (sums * step.double()).float()
+        values = self.env[node.all_input_nodes[0]]
+        sums = exact_sums(layer, torch.round(values / layer.source[0].scale))
+        shape = [1] * sums.ndim
+        shape[-1 if layer.form.kind == "linear" else 1] = -1
+        return _Accumulator(sums, layer.step.view(shape))
 
     def _quantizer(self, node: fx.Node, quantizer: FakeQuantize) -> Tensor:
         producer = node.all_input_nodes[0]
-        kind = operation(self.graph_module, producer)
-        layer = producer.all_input_nodes[0] if kind in _CLIPS else producer
-        if layer in self._sums:
-            codes = _requantize(self._sums[layer], quantizer)
-            if kind in _CLIPS:
+        source = self.env[producer]
+        if isinstance(source, _Accumulator):
+            codes = source.codes(quantizer)
+            while (kind := operation(self.graph_module, producer)) in _CLIPS:
                 codes = _clip(codes, quantizer, clip_bounds(producer, kind))
+                producer = producer.all_input_nodes[0]
         else:
-            codes = quantizer.codes(self._input(node))
+            codes = quantizer.codes(source)
         if node.name in self.forced:
             theirs = self.forced[node.name].to(codes.dtype)
-            self.off[node.name] = (theirs - codes).abs()
+            self.off[node.name] = (theirs - codes).abs().to(torch.int16)
             codes = theirs
-        self.codes[node.name] = codes
+        self.codes[node.name] = codes.to(torch.int16)
         return quantizer.values(codes)
 
 
@@ -109,13 +127,14 @@ def clip_bounds(node: fx.Node, kind: str) -> tuple[float, float | None]:
     return low, high
 
 
-def _requantize(sums: _Accumulator, quantizer: FakeQuantize) -> Tensor:
-    scaled = sums.sums.float() * (sums.step / quantizer.scale)
-    codes = torch.round(scaled) + quantizer.zero_point
-    return torch.clamp(codes, quantizer.kind.low, quantizer.kind.high)
+def code_bounds(
+    quantizer: FakeQuantize, bounds: tuple[float, float | None]
+) -> tuple[Tensor, Tensor]:
+    """The lowest and the highest code that values within bounds can get."""
+    low = quantizer.codes(torch.tensor(bounds[0]))
+    high = float("inf") if bounds[1] is None else bounds[1]
+    return low, quantizer.codes(torch.tensor(high))
 
 
 def _clip(codes: Tensor, quantizer: FakeQuantize, bounds: tuple[float, float | None]) -> Tensor:
-    low = quantizer.codes(torch.tensor(bounds[0]))
-    high = None if bounds[1] is None else quantizer.codes(torch.tensor(bounds[1]))
-    return torch.clamp(codes, low, high)
+    return torch.clamp(codes, *code_bounds(quantizer, bounds))

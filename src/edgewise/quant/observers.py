@@ -34,7 +34,7 @@ def percentile(histogram: Histogram, bits: int) -> Range:
     if high > 0:
         index = min(int(torch.searchsorted(share, 1 - outside)), len(centres) - 1)
         high = min(high, float(centres[index]))
-    return low, high
+    return min(low, high), max(low, high)  # centres of one bin may lie either way
 
 
 def mse(histogram: Histogram, bits: int) -> Range:
@@ -42,9 +42,10 @@ def mse(histogram: Histogram, bits: int) -> Range:
     shrink = torch.linspace(1.0, 0.2, _CANDIDATES, dtype=torch.float64)[:, None]
     low, high = shrink * min(histogram.low, 0.0), shrink * max(histogram.high, 0.0)
     step = ((high - low) / (2**bits - 1)).clamp_min(1e-300)
+    zero = torch.round(-low / step)  # as the quantizer has it: zero is always a code
     values = histogram.centres[None]
-    codes = torch.clamp(torch.round((values - low) / step), 0, 2**bits - 1)
-    error = ((codes * step + low - values).square() * histogram.counts.double()).sum(1)
+    codes = torch.clamp(torch.round(values / step) + zero, 0, 2**bits - 1)
+    error = (((codes - zero) * step - values).square() * histogram.counts.double()).sum(1)
     best = int(error.argmin())
     return float(low[best]), float(high[best])
 

@@ -18,10 +18,11 @@ from edgewise.quant.profiles import Profile
 
 PASS = frozenset(
     {
-        "max_pool2d", "flatten", "view", "reshape", "_unsafe_view", "upsample_nearest2d",
-        "permute", "transpose", "chunk", "split", "split_with_sizes", "getitem", "slice",
-        "unsqueeze", "squeeze", "contiguous", "clone", "alias", "detach", "dropout", "pad",
-        "channel_shuffle", "pixel_shuffle", "identity",
+        "max_pool2d", "flatten", "unflatten", "view", "reshape", "_unsafe_view", "unsqueeze",
+        "squeeze", "permute", "transpose", "expand", "slice", "select", "chunk", "split",
+        "split_with_sizes", "getitem", "pad", "constant_pad_nd", "upsample_nearest2d",
+        "channel_shuffle", "pixel_shuffle", "contiguous", "clone", "alias", "detach", "dropout",
+        "identity",
     }
 )  # fmt: skip
 COMPUTE = frozenset(

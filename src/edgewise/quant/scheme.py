@@ -45,6 +45,10 @@ class Scheme:
     weight_bits: int = 8
     activation_bits: int = 8
 
+    def __post_init__(self) -> None:
+        for bits in (self.weight_bits, self.activation_bits):
+            IntType(bits, signed=True)  # refuses what is not offered before any work
+
     @property
     def weights(self) -> IntType:
         # Without the lowest code the range is symmetric and int16 pair sums cannot overflow.

@@ -40,6 +40,9 @@ class Quantize(Step):
             raise RecipeError(
                 f"there is no range method '{self.ranges}'; choose one of {', '.join(METHODS)}."
             )
+        globs: object = self.keep_float
+        if isinstance(globs, str):  # each of its letters would be a glob
+            raise RecipeError(f"keep_float is a tuple of globs; say ('{globs}',).")
 
     def apply(self, network: Network, data: Split | None, progress: Progress) -> Network:
         if not network.ranges:

@@ -1,5 +1,9 @@
 """Hold an ONNX artifact against the integer twin, on the very kernels that will run."""
 
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import torch
@@ -15,6 +19,7 @@ from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import LayerCheck
 
 _FLOAT_TOLERANCE = 1e-3  # of the largest output: sums in another order
+_CODES_AT_ONCE = 40_000_000  # two bytes each, three times over
 
 
 def check_codes(
@@ -24,14 +29,39 @@ def check_codes(
 
     Raises ParityError when a tensor is more than one code off, naming the first.
     """
-    theirs = _artifact_codes(written, images)
-    forced = run_twin(network.module, images, theirs)
-    free = run_twin(network.module, images)
+    read = _codes_reader(written)
     paths = {node.name: str(node.meta["path"]) for node in network.module.graph.nodes}
-    checks = tuple(
-        LayerCheck(name, paths[name], off.numel(), int((off > 0).sum()), int(off.max()))
-        for name, off in forced.off.items()
-    )
+    checks = {name: LayerCheck(name, paths[name], 0, 0, 0) for name in written.codes}
+    free_running = 0
+    step = _images_at_once(network, written)
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        theirs = read(part)
+        free = run_twin(network.module, part).codes
+        apart = max(int((free[name] - codes).abs().max()) for name, codes in theirs.items())
+        free_running = max(free_running, apart)
+        # A twin that agrees everywhere would compute the same again with these codes forced.
+        forced = run_twin(network.module, part, theirs).off if apart else {}
+        for name, codes in theirs.items():
+            off = forced.get(name, torch.zeros(1))
+            known = checks[name]
+            checks[name] = replace(
+                known,
+                elements=known.elements + codes.numel(),
+                off=known.off + int((off > 0).sum()),
+                worst=max(known.worst, int(off.max())),
+            )
+    _refuse_more_than_one(checks.values())
+    return tuple(checks.values()), free_running
+
+
+def _images_at_once(network: Network, written: Written) -> int:
+    """How many images fit in memory with the codes of all their tensors."""
+    shapes = [n.meta["shape"][1:] for n in network.module.graph.nodes if n.name in written.codes]
+    return max(1, _CODES_AT_ONCE // int(sum(math.prod(shape) for shape in shapes)))
+
+
+def _refuse_more_than_one(checks: Iterable[LayerCheck]) -> None:
     for check in checks:
         if check.worst > 1:
             raise ParityError(
@@ -40,15 +70,13 @@ def check_codes(
                 "This runtime or processor computes something else than the network says; "
                 "nothing was written. Keep that layer in float with --keep-float, or report it."
             )
-    worst = max(int((free.codes[name] - codes).abs().max()) for name, codes in theirs.items())
-    return checks, worst
 
 
-def _artifact_codes(written: Written, images: Tensor) -> dict[str, Tensor]:
-    """Codes of every quantized tensor, from the model with those tensors as further outputs.
+def _codes_reader(written: Written) -> Callable[[Tensor], dict[str, Tensor]]:
+    """A function from images to the codes of every quantized tensor, by quantizer node.
 
-    Raises ParityError when showing them changes the model's own output: then what is checked
-    would not be what runs.
+    They come from the model with those tensors as further outputs. The function raises ParityError
+    when showing them changes the model's own output: then what is checked would not be what runs.
     """
     probe = onnx.ModelProto()
     probe.CopyFrom(written.model)
@@ -59,18 +87,24 @@ def _artifact_codes(written: Written, images: Tensor) -> dict[str, Tensor]:
         quantize = nodes[name] if nodes[name].op_type != "Clip" else nodes[nodes[name].input[0]]
         kind = kinds.get(quantize.input[2], TensorProto.UINT8)
         probe.graph.output.append(helper.make_tensor_value_info(name, kind, None))
-    batch = images.numpy().astype(np.float32)
-    plain = session.run(written.model, batch, [OUTPUT])[0]
-    shown, *codes = session.run(probe, batch, [OUTPUT, *names])
-    if not np.array_equal(plain, shown):
-        raise ParityError(
-            "the runtime computes another output when its inner tensors are looked at, so the "
-            "artifact cannot be checked; nothing was written."
-        )
-    found = dict(zip(names, codes, strict=True))
-    return {
-        node: torch.from_numpy(found[name].astype(np.int64)) for node, name in written.codes.items()
-    }
+    run_plain = session.runner(written.model, [OUTPUT])
+    run_probe = session.runner(probe, [OUTPUT, *names])
+
+    def read(images: Tensor) -> dict[str, Tensor]:
+        batch = images.numpy().astype(np.float32)
+        (plain,), (shown, *codes) = run_plain(batch), run_probe(batch)
+        if not np.array_equal(plain, shown):
+            raise ParityError(
+                "the runtime computes another output when its inner tensors are looked at, so the "
+                "artifact cannot be checked; nothing was written."
+            )
+        found = dict(zip(names, codes, strict=True))
+        return {
+            node: torch.from_numpy(found[name].astype(np.int16))
+            for node, name in written.codes.items()
+        }
+
+    return read
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """ONNX Runtime on this machine, as the checks need it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,17 @@ _ERRORS_ONLY = 3
 
 def run(model: onnx.ModelProto, images: NDArray[np.float32], outputs: Sequence[str]) -> list[Array]:
     """The named outputs of a model for a batch, with the optimization that users get."""
+    return runner(model, outputs)(images)
+
+
+def runner(
+    model: onnx.ModelProto, outputs: Sequence[str]
+) -> Callable[[NDArray[np.float32]], list[Array]]:
+    """A function from a batch to the named outputs, for more than one batch."""
     session = _session(model.SerializeToString(), _options())
-    return [np.asarray(value) for value in session.run(list(outputs), {INPUT: images})]
+    return lambda images: [
+        np.asarray(value) for value in session.run(list(outputs), {INPUT: images})
+    ]
 
 
 def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:

@@ -14,9 +14,11 @@ from edgewise.graph.layer import Form, WeightedLayer
 from edgewise.graph.network import Network, module_of, operation
 from edgewise.quant.fake import BIAS_LIMIT, FakeQuantize, QuantizedLayer
 from edgewise.quant.insert import find_source
+from edgewise.quant.integer import code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.targets.onnx.builder import INPUT, OUTPUT, Builder
-from edgewise.targets.onnx.ops import ALIASES, Writing, emit
+from edgewise.targets.onnx.ops import emit
+from edgewise.targets.onnx.writing import Writing
 
 CONTRACT_KEY = "edgewise.preprocessing"
 
@@ -79,8 +81,8 @@ class _Writer(Writing):
             self.names[node] = self.input(node)
             return
         self.names[node] = emit(self, node, kind)
-        moves = kind in PASS and kind not in ALIASES and node.meta.get("floating")
-        source = find_source(self.module, node) if moves else None
+        moved = kind in PASS and self.names[node] == node.name  # not where it wrote nothing
+        source = find_source(self.module, node) if moved else None
         if source is not None:
             # The same parameters again: the runtime then moves codes and not floats.
             self.names[node], _ = self._pair(f"{node.name}_again", self.names[node], source)
@@ -91,8 +93,8 @@ class _Writer(Writing):
         readers = [module_of(self.module, user) for user in node.users]
         if bounds is None or len(readers) != 1 or not isinstance(readers[0], FakeQuantize):
             return False
-        low, high = readers[0].bounds
-        return low >= bounds[0] and (bounds[1] is None or high <= bounds[1])
+        low, high = code_bounds(readers[0], bounds)
+        return int(low) == readers[0].kind.low and int(high) == readers[0].kind.high
 
     def _pair(self, name: str, value: str, call: fx.Node) -> tuple[str, str]:
         """QuantizeLinear and DequantizeLinear; the dequantized and the quantized tensor."""

@@ -1,0 +1,224 @@
+"""Operations that compute, without weights: activations, arithmetic, normalization, pooling."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import fx, nn
+
+from edgewise.graph.network import module_of
+from edgewise.quant.integer import clip_bounds
+from edgewise.targets.onnx.writing import (
+    Write,
+    Writing,
+    argument,
+    pair,
+    source_shape,
+    unsupported,
+)
+
+
+def _simple(operator: str, **attributes: Any) -> Write:
+    def write(writing: Writing, node: fx.Node) -> str:
+        return writing.builder.node(operator, [writing.input(node)], node.name, **attributes)
+
+    return write
+
+
+def _with_argument(operator: str, attribute: str, default: float) -> Write:
+    """An operation of one number besides its input, such as the slope of a leaky ReLU."""
+
+    def write(writing: Writing, node: fx.Node) -> str:
+        setting = {attribute: float(argument(node, 1, attribute, default))}
+        return writing.builder.node(operator, [writing.input(node)], node.name, **setting)
+
+    return write
+
+
+def _binary(operator: str, order: tuple[int, int] = (0, 1)) -> Write:
+    def write(writing: Writing, node: fx.Node) -> str:
+        if argument(node, 2, "alpha", 1) != 1 or node.kwargs.get("rounding_mode"):
+            raise unsupported(node, f"with {[*node.args[2:], *node.kwargs.items()]}")
+        inputs = [writing.input(node, index) for index in order]
+        return writing.builder.node(operator, inputs, node.name)
+
+    return write
+
+
+def _clip(writing: Writing, node: fx.Node) -> str:
+    low, high = clip_bounds(node, str(node.target).split(".")[1])
+    return _bounded(writing, node, low, high)
+
+
+def _clamp(writing: Writing, node: fx.Node) -> str:
+    return _bounded(writing, node, argument(node, 1, "min", None), argument(node, 2, "max", None))
+
+
+def _bounded(writing: Writing, node: fx.Node, low: Any, high: Any) -> str:
+    if low == 0 and high is None:
+        return writing.builder.node("Relu", [writing.input(node)], node.name)
+    inputs = [writing.input(node)]
+    for role, bound in (("low", low), ("high", high)):
+        constant = np.float32(0 if bound is None else bound)
+        name = f"{node.name}.{role}"
+        inputs.append("" if bound is None else writing.builder.constant(name, constant))
+    return writing.builder.node("Clip", inputs, node.name)
+
+
+def _along_axis(operator: str) -> Write:
+    def write(writing: Writing, node: fx.Node) -> str:
+        axis = int(argument(node, 1, "dim", -1))
+        return writing.builder.node(operator, [writing.input(node)], node.name, axis=axis)
+
+    return write
+
+
+def _gelu(writing: Writing, node: fx.Node) -> str:
+    form = str(node.kwargs.get("approximate", "none"))
+    return writing.builder.node("Gelu", [writing.input(node)], node.name, approximate=form)
+
+
+def _prelu(writing: Writing, node: fx.Node) -> str:
+    rank = len(node.meta["shape"])
+    slope = writing.input(node, 1)
+    shape = writing.integers(node, "slope_shape", [-1, *[1] * (rank - 2)])
+    slope = writing.builder.node("Reshape", [slope, shape], f"{node.name}.slope")
+    return writing.builder.node("PRelu", [writing.input(node), slope], node.name)
+
+
+def _layer_norm(writing: Writing, node: fx.Node) -> str:
+    axes = argument(node, 1, "normalized_shape", ())
+    inputs = [writing.input(node), _scale_of_layer_norm(writing, node, axes)]
+    if argument(node, 3, "bias", None) is not None:
+        inputs.append(writing.input(node, 3))
+    epsilon = float(argument(node, 4, "eps", 1e-5))
+    return writing.builder.node(
+        "LayerNormalization", inputs, node.name, axis=-len(axes), epsilon=epsilon
+    )
+
+
+def _scale_of_layer_norm(writing: Writing, node: fx.Node, axes: Sequence[int]) -> str:
+    if argument(node, 2, "weight", None) is not None:
+        return writing.input(node, 2)
+    return writing.builder.constant(f"{node.name}.scale", np.ones(axes, np.float32))
+
+
+def _batch_norm(writing: Writing, node: fx.Node) -> str:
+    norm = module_of(writing.module, node)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    ones = np.ones(norm.num_features, np.float32)
+    tensors = {
+        "gamma": norm.weight.detach().numpy() if norm.affine else ones,
+        "beta": norm.bias.detach().numpy() if norm.affine else 0 * ones,
+        "mean": norm.running_mean.numpy(),
+        "var": norm.running_var.numpy(),
+    }
+    constants = [writing.builder.constant(f"{node.name}.{k}", v) for k, v in tensors.items()]
+    inputs = [writing.input(node), *constants]
+    return writing.builder.node("BatchNormalization", inputs, node.name, epsilon=norm.eps)
+
+
+def _cat(writing: Writing, node: fx.Node) -> str:
+    parts = node.args[0]
+    assert isinstance(parts, Sequence)
+    inputs = [writing.value(node, part, f"part_{index}") for index, part in enumerate(parts)]
+    axis = int(argument(node, 1, "dim", 0))
+    return writing.builder.node("Concat", inputs, node.name, axis=axis)
+
+
+def _reduce(operator: str) -> Write:
+    def write(writing: Writing, node: fx.Node) -> str:
+        rank = len(source_shape(node))
+        dims = argument(node, 1, "dim", None)
+        dims = range(rank) if dims is None else [dims] if isinstance(dims, int) else dims
+        axes = sorted(int(axis) % rank for axis in dims)
+        if 0 in axes:
+            raise unsupported(node, "over the batch")
+        keep = bool(argument(node, 2, "keepdim", False))
+        if operator == "ReduceMean" and rank == 4 and axes == [2, 3] and keep:
+            return writing.builder.node("GlobalAveragePool", [writing.input(node)], node.name)
+        inputs = [writing.input(node), writing.integers(node, "axes", axes)]
+        return writing.builder.node(operator, inputs, node.name, keepdims=int(keep))
+
+    return write
+
+
+def _adaptive_avg_pool(writing: Writing, node: fx.Node) -> str:
+    size = [int(length or 0) for length in source_shape(node)[-2:]]
+    target = pair(node.args[1])
+    if target == [1, 1]:
+        return writing.builder.node("GlobalAveragePool", [writing.input(node)], node.name)
+    if any(have % want for have, want in zip(size, target, strict=True)):
+        raise unsupported(node, f"from {size} to {target}")
+    kernel = [have // want for have, want in zip(size, target, strict=True)]
+    return writing.builder.node(
+        "AveragePool", [writing.input(node)], node.name, kernel_shape=kernel, strides=kernel
+    )
+
+
+def _avg_pool(writing: Writing, node: fx.Node) -> str:
+    if argument(node, 6, "divisor_override", None) is not None:
+        raise unsupported(node, "with divisor_override")
+    return writing.builder.node(
+        "AveragePool",
+        [writing.input(node)],
+        node.name,
+        **window(node, 4),
+        count_include_pad=int(bool(argument(node, 5, "count_include_pad", True))),
+    )
+
+
+def window(node: fx.Node, ceil_index: int) -> dict[str, Any]:
+    """The attributes of a pooling operation; `ceil_index`: of the argument ceil_mode."""
+    kernel = pair(node.args[1])
+    padding = pair(argument(node, 3, "padding", 0))
+    return {
+        "kernel_shape": kernel,
+        "strides": pair(argument(node, 2, "stride", None) or kernel),
+        "pads": padding + padding,
+        "ceil_mode": int(bool(argument(node, ceil_index, "ceil_mode", False))),
+    }
+
+
+COMPUTE: Mapping[str, Write] = {
+    "add": _binary("Add"),
+    "sub": _binary("Sub"),
+    "rsub": _binary("Sub", order=(1, 0)),
+    "mul": _binary("Mul"),
+    "div": _binary("Div"),
+    "matmul": _binary("MatMul"),
+    "maximum": _binary("Max"),
+    "minimum": _binary("Min"),
+    "pow": _binary("Pow"),
+    "cat": _cat,
+    "relu": _clip,
+    "relu6": _clip,
+    "hardtanh": _clip,
+    "clamp": _clamp,
+    "clamp_min": _clamp,
+    "leaky_relu": _with_argument("LeakyRelu", "alpha", 0.01),
+    "elu": _with_argument("Elu", "alpha", 1.0),
+    "prelu": _prelu,
+    "sigmoid": _simple("Sigmoid"),
+    "tanh": _simple("Tanh"),
+    "hardsigmoid": _simple("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "hardswish": _simple("HardSwish"),
+    "softplus": _simple("Softplus"),
+    "mish": _simple("Mish"),
+    "exp": _simple("Exp"),
+    "log": _simple("Log"),
+    "sqrt": _simple("Sqrt"),
+    "abs": _simple("Abs"),
+    "neg": _simple("Neg"),
+    "gelu": _gelu,
+    "softmax": _along_axis("Softmax"),
+    "log_softmax": _along_axis("LogSoftmax"),
+    "layer_norm": _layer_norm,
+    "batch_norm": _batch_norm,
+    "mean": _reduce("ReduceMean"),
+    "sum": _reduce("ReduceSum"),
+    "adaptive_avg_pool2d": _adaptive_avg_pool,
+    "avg_pool2d": _avg_pool,
+}

@@ -1,0 +1,79 @@
+"""What the functions that write one operation share."""
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, fx
+
+from edgewise.errors import UnsupportedOpError
+from edgewise.quant.integer import clip_bounds
+from edgewise.targets.onnx.builder import Builder
+
+_CLIPS = ("relu", "relu6", "hardtanh")
+
+
+@dataclass
+class Writing:
+    """What is being written: the graph, the model, and the tensor name of every node so far."""
+
+    module: fx.GraphModule
+    builder: Builder
+    names: dict[fx.Node, str]
+
+    def input(self, node: fx.Node, index: int = 0) -> str:
+        """The tensor of a node's argument; a number or a constant becomes an initializer."""
+        return self.value(node, node.args[index], f"value_{index}")
+
+    def value(self, node: fx.Node, value: Any, role: str) -> str:
+        """The tensor of something that a node reads, be it a node, a constant or a number."""
+        if isinstance(value, fx.Node) and value.op == "get_attr":
+            tensor = operator.attrgetter(str(value.target))(self.module)
+            assert isinstance(tensor, Tensor)
+            return self.builder.constant(value.name, tensor.detach().float().numpy())
+        if isinstance(value, fx.Node):
+            return self.names[value]
+        if not isinstance(value, (int, float)):
+            raise unsupported(node, f"with the argument {value!r}")
+        return self.builder.constant(f"{node.name}.{role}", np.float32(value))
+
+    def integers(self, node: fx.Node, role: str, values: Sequence[int]) -> str:
+        """An initializer of sizes, axes and so on."""
+        return self.builder.constant(f"{node.name}.{role}", np.asarray(values, np.int64))
+
+    def clip_bounds(self, node: fx.Node, kind: str) -> tuple[float, float | None] | None:
+        """The bounds of a clipping activation, None for another operation."""
+        return clip_bounds(node, kind) if kind in _CLIPS else None
+
+
+Write = Callable[[Writing, fx.Node], str]
+
+
+def unsupported(node: fx.Node, what: str) -> UnsupportedOpError:
+    """The error for an operation that cannot be written."""
+    where = node.meta.get("path") or node.name
+    return UnsupportedOpError(
+        f"{node.target} at '{where}' {what} has no ONNX form here; rewrite that layer with "
+        "operations that edgewise writes (see the documentation's list)."
+    )
+
+
+def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
+    """An argument of a call, however it was given."""
+    if len(node.args) > index:
+        return node.args[index]
+    return node.kwargs.get(name, default)
+
+
+def pair(value: Any) -> list[int]:
+    """Height and width of a setting that may be one number for both."""
+    values = [int(v) for v in value] if isinstance(value, Sequence) else [int(value)]
+    return values * 2 if len(values) == 1 else values
+
+
+def source_shape(node: fx.Node) -> tuple[int | None, ...]:
+    """The shape of what a node reads first, the batch axis None."""
+    shape: tuple[int | None, ...] = node.all_input_nodes[0].meta["shape"]
+    return shape
