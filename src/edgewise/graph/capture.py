@@ -5,7 +5,9 @@ WeightedLayer for every convolution and linear call, BatchNorm and Dropout as mo
 a plain fx module that can be trained, copied and saved.
 """
 
+import contextlib
 import inspect
+import io
 import logging
 import warnings
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from edgewise.graph.regions import declared_regions
 
 _log = logging.getLogger(__name__)
 
+_ANY_BATCH = "use -1 or the input's own size for the batch in its reshapes"
 _PROBE = 3  # images; another batch size than the one exported with
 _TOLERANCE = 1e-3  # of the largest output: activations written in another way round differently
 
@@ -38,7 +41,7 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
     """
     if not isinstance(module, fx.GraphModule):  # an exported program has one mode and keeps it
         module.eval()
-    _refuse_not_finite(module)
+    _refuse_values(module)
     _refuse_several_inputs(module)
     example = torch.zeros(2, *contract.shape)
     _try(module, example)
@@ -62,12 +65,17 @@ def _must_stay(node: fx.Node) -> bool:
     return node.op in ("placeholder", "output")
 
 
-def _refuse_not_finite(module: nn.Module) -> None:
+def _refuse_values(module: nn.Module) -> None:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelError(
                 f"the network holds values that are not finite, first in '{name}'; "
                 "load weights from before training diverged."
+            )
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise ModelError(
+                f"the network holds {str(tensor.dtype).removeprefix('torch.')} values, first in "
+                f"'{name}'; convert it with .float()."
             )
 
 
@@ -88,17 +96,24 @@ def _refuse_several_inputs(module: nn.Module) -> None:
 def _try(module: nn.Module, example: Tensor) -> None:
     shape = "x".join(str(size) for size in example.shape[1:])
     try:
-        result = first_output(module(example))
+        returned = module(example)
     except Exception as error:  # a user's forward raises what it likes
-        if len(example) > 1 and _runs(module, example[:1]):
+        if _runs(module, example[:1]):
             raise CaptureError(
                 f"the network takes one image at a time{_where(module, error)} "
-                f"({_short(error)}); use -1 or the input's own size for the batch in its reshapes."
+                f"({_reason(error)}); {_ANY_BATCH}."
             ) from error
         raise ModelError(
             f"the network failed on an input of {shape} (channels x height x width)"
-            f"{_where(module, error)}: {type(error).__name__}: {_short(error)}; "
+            f"{_where(module, error)}: {type(error).__name__}: {_reason(error)}; "
             "give the size it expects with --input-shape."
+        ) from error
+    try:
+        result = first_output(returned)
+    except (TypeError, StopIteration) as error:
+        raise ModelError(
+            f"the network returns {type(returned).__name__} and no tensor; wrap it in a module "
+            "that returns the tensor that matters."
         ) from error
     if result.shape[:1] != example.shape[:1]:
         raise ModelError(
@@ -126,8 +141,10 @@ def _where(module: nn.Module, error: BaseException) -> str:
 
 def _export(module: nn.Module, example: Tensor) -> fx.GraphModule:
     batch = torch.export.Dim("batch")
+    level = logging.getLogger("torch").level
     try:
-        with warnings.catch_warnings():
+        # torch.export warns, logs and prints what the error below says.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             logging.getLogger("torch").setLevel(logging.CRITICAL)
             program = torch.export.export(
@@ -135,19 +152,33 @@ def _export(module: nn.Module, example: Tensor) -> fx.GraphModule:
             )
             graph = program.module(check_guards=False)
     except Exception as error:  # torch.export raises many kinds, none of them documented
-        raise CaptureError(
-            f"the network cannot be captured by torch.export{_where(module, error)}: "
-            f"{_short(error)}; make its forward free of control flow that depends on values, and "
-            "of a fixed batch size."
-        ) from error
+        raise _refusal(module, error) from error
     finally:
-        logging.getLogger("torch").setLevel(logging.WARNING)
+        logging.getLogger("torch").setLevel(level)
     assert isinstance(graph, fx.GraphModule)
     # An exported module refuses train(), eval() and copies; a plain one with its graph does not.
     graph.graph._codegen = fx.graph.CodeGen()
     graph.graph._tracer_cls = fx.Tracer
     _keep_first_output(graph)
     return fx.GraphModule(graph, graph.graph)
+
+
+def _refusal(module: nn.Module, error: Exception) -> CaptureError:
+    text, where = str(error), _where(module, error)
+    if "data-dependent" in text:
+        return CaptureError(
+            f"the network's forward{where} decides by the values of a tensor ({_reason(error)}); "
+            "a graph has one way through it: use torch.where, or leave that part out."
+        )
+    if "specialized" in text:
+        return CaptureError(
+            f"the network's forward{where} works for one batch size only ({_reason(error)}); "
+            f"{_ANY_BATCH}."
+        )
+    return CaptureError(
+        f"the network cannot be captured by torch.export{where}: {_reason(error)}; make its "
+        "forward a function of tensors alone."
+    )
 
 
 def _keep_first_output(graph: fx.GraphModule) -> None:
@@ -162,9 +193,13 @@ def _keep_first_output(graph: fx.GraphModule) -> None:
     node.args = (tensors[0],)
 
 
-def _short(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    """What an error says, without torch's advice to its own developers, at most 200 letters."""
     text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:300] + " ..."
+    for advice in ("For more information", "(Size-like symbols", "consider using", "Suggested fix"):
+        text = text.partition(advice)[0]
+    text = text.rstrip(" .") or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + " ..."
 
 
 def _annotate(module: fx.GraphModule) -> None:

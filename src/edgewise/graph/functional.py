@@ -47,7 +47,9 @@ def make_functional(module: fx.GraphModule) -> None:
         twin = getattr(_aten, str(packet).rsplit(".", 1)[-1][:-1], None)
         overload = getattr(node.target, "_overloadname", "")
         if twin is None or overload not in twin.overloads():
-            raise CaptureError(f"{packet} at '{path_of(node)}' changes its input and has no twin.")
+            raise CaptureError(
+                f"{packet} at '{path_of(node) or node.name}' changes its input and has no twin."
+            )
         changed = node.args[0]
         assert isinstance(changed, fx.Node)
         _refuse_seen_elsewhere(module, node, changed)
@@ -64,8 +66,8 @@ def _refuse_seen_elsewhere(module: fx.GraphModule, node: fx.Node, changed: fx.No
     for alias in _aliases(module, root):
         if alias is not changed and any(user > node for user in alias.users):
             raise CaptureError(
-                f"{node.target} at '{path_of(node)}' changes a part of a tensor in place, and the "
-                "rest of it is read afterwards; make a new tensor there."
+                f"{node.target} at '{path_of(node) or node.name}' changes a part of a tensor in "
+                "place, and the rest of it is read afterwards; make a new tensor there."
             )
 
 

@@ -20,7 +20,7 @@ from edgewise.graph.network import module_of, operation
 from edgewise.quant.exact import exact_sums
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 
-_CLIPS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
+CLIPS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class _Interpreter(fx.Interpreter):
     def _is_requantized(self, node: fx.Node) -> bool:
         """Whether all that reads a layer's sums are quantizers, directly or past a clip."""
         for user in node.users:
-            clips = operation(self.graph_module, user) in _CLIPS
+            clips = operation(self.graph_module, user) in CLIPS
             if clips and not self._is_requantized(user):
                 return False
             if not clips and not isinstance(module_of(self.graph_module, user), FakeQuantize):
@@ -105,7 +105,7 @@ class _Interpreter(fx.Interpreter):
         source = self.env[producer]
         if isinstance(source, _Accumulator):
             codes = source.codes(quantizer)
-            while (kind := operation(self.graph_module, producer)) in _CLIPS:
+            while (kind := operation(self.graph_module, producer)) in CLIPS:
                 codes = _clip(codes, quantizer, clip_bounds(producer, kind))
                 producer = producer.all_input_nodes[0]
         else:
@@ -120,7 +120,7 @@ class _Interpreter(fx.Interpreter):
 
 def clip_bounds(node: fx.Node, kind: str) -> tuple[float, float | None]:
     """The bounds of a clipping activation; None is no upper bound."""
-    low, high = _CLIPS[kind]
+    low, high = CLIPS[kind]
     given = [float(value) for value in node.args[1:3] if isinstance(value, (int, float))]
     if kind == "hardtanh" and len(given) == 2:
         return given[0], given[1]

@@ -6,7 +6,7 @@ runtime fuses with them. Anything else cannot be quantized, and is an error unle
 for it in float.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import fx
@@ -28,12 +28,12 @@ PASS = frozenset(
 COMPUTE = frozenset(
     {
         "conv2d", "linear", "add", "sub", "mul", "div", "cat", "adaptive_avg_pool2d",
-        "avg_pool2d", "mean", "relu", "relu6", "hardtanh", "clamp", "leaky_relu", "sigmoid",
-        "hardsigmoid", "hardswish", "silu", "tanh", "batch_norm",
+        "avg_pool2d", "mean", "relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max",
+        "leaky_relu", "sigmoid", "hardsigmoid", "hardswish", "tanh", "batch_norm", "rsub",
+        "upsample_bilinear2d",
     }
 )  # fmt: skip
 WEIGHTED = frozenset({"conv2d", "linear", "conv_transpose2d"})
-_FUSIBLE = frozenset({"conv2d", "linear", "add"})
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ def place(network: Network, profile: Profile, keep_float: tuple[str, ...] = ()) 
     """
     kinds = {node: operation(network.module, node) for node in network.module.graph.nodes}
     active = _active(kinds, profile, keep_float)
-    fused = {n for n in active if _is_fused(n, kinds, profile, active)}
     needed: set[fx.Node] = set()
     sets = _Sets()
     for node in kinds:
@@ -86,7 +85,7 @@ def place(network: Network, profile: Profile, keep_float: tuple[str, ...] = ()) 
         if kinds[node] in profile.shared:
             for other in inputs:
                 sets.join(other, node)
-    roots = {_root(node, kinds) for node in needed - fused if _root(node, kinds) not in fused}
+    roots = {_end(_root(node, kinds), kinds, profile) for node in needed}
     names: dict[fx.Node, str] = {}
     groups = {}
     for node in kinds:
@@ -105,36 +104,54 @@ def _active(
     kinds: Mapping[fx.Node, str], profile: Profile, keep_float: tuple[str, ...]
 ) -> set[fx.Node]:
     active, impossible = set(), []
+    names = _names(kinds)
     for node, kind in kinds.items():
         if not node.meta.get("floating") or kind in PASS or kind in ("input", "constant", "output"):
             continue
-        if matches(str(node.meta["path"]), keep_float):
+        if matches(names[node], keep_float):
             continue
         possible = kind in COMPUTE and (kind not in WEIGHTED or kind in profile.layers)
         if possible and not (kind == "linear" and len(node.meta["shape"]) != 2):
             active.add(node)
         else:
-            impossible.append(f"{kind} at '{node.meta['path'] or node.name}'")
+            impossible.append(f"{kind} at '{names[node]}'")
     if impossible:
         raise UnsupportedOpError(
             f"these cannot be quantized for {profile.name}: {', '.join(impossible)}. To keep them "
-            "in float, say so with keep_float (--keep-float) and a glob on their layer's name."
+            "in float, say so with keep_float (--keep-float) and a glob on these names."
         )
     return active
+
+
+def _names(nodes: Iterable[fx.Node]) -> dict[fx.Node, str]:
+    """How a user can name every node: by its layer's path, or, where that holds other layers and
+    the node is of its own forward, by path and node.
+    """
+    paths = {node: str(node.meta.get("path") or "") for node in nodes}
+    holders = {""}
+    for path in paths.values():
+        holders.update(path[:end] for end, letter in enumerate(path) if letter == ".")
+    return {
+        node: f"{path}.{node.name}".lstrip(".") if path in holders else path
+        for node, path in paths.items()
+    }
 
 
 def _is_activation(node: fx.Node) -> bool:
     return bool(node.meta.get("floating")) and node.op != "get_attr"
 
 
-def _is_fused(
-    node: fx.Node, kinds: Mapping[fx.Node, str], profile: Profile, active: set[fx.Node]
-) -> bool:
-    """Whether the node's only reader is an activation that the runtime computes with it."""
-    if kinds[node] not in _FUSIBLE or len(node.users) != 1:
-        return False
-    (reader,) = node.users
-    return kinds[reader] in profile.fused and reader in active
+def _end(node: fx.Node, kinds: Mapping[fx.Node, str], profile: Profile) -> fx.Node:
+    """The activation that the runtime computes with the node, which then is what is quantized; the
+    node itself where there is none.
+    """
+    while len(node.users) == 1:
+        (reader,) = node.users
+        fusible = kinds[node] in COMPUTE | WEIGHTED and kinds[node] not in profile.shared
+        if not fusible or kinds[reader] not in profile.fused:
+            break
+        node = reader
+    return node
 
 
 def _root(node: fx.Node, kinds: Mapping[fx.Node, str]) -> fx.Node:

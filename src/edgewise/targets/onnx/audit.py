@@ -12,10 +12,12 @@ from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, module_of
 from edgewise.quant.fake import QuantizedLayer
 from edgewise.targets.onnx import session
+from edgewise.targets.onnx.builder import OUTPUT
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import LayerExecution
 
 _INTEGER = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger"})
+_FLOAT = frozenset({"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul"})
 _HELPERS = frozenset({"DequantizeLinear", "Cast", "Transpose", "ReorderInput"})
 
 
@@ -55,16 +57,19 @@ def _execution(network: Network, node: fx.Node, operator: str) -> LayerExecution
 
 
 def find_operator(graph: onnx.GraphProto, name: str) -> str:
-    """The operator that reads the layer's weights or bias, which keep their names.
+    """The operator that runs the layer of that name; `unknown` where nothing tells.
 
-    ONNX Runtime renames nodes, and float weights when it reorders them; a layer whose every name
-    is gone is told by what is left of the node's own.
+    ONNX Runtime renames nodes but not the codes of weights and biases; float weights it reorders
+    and renames, but then the result keeps the name of the layer or of what it fused with it.
     """
     for node in graph.node:
         reads = any(text.startswith((f"{name}.weight", f"{name}.bias")) for text in node.input)
         if reads and node.op_type not in _HELPERS:
             return str(node.op_type)
-    for node in graph.node:
-        if name in node.output or node.name == name or node.name.startswith(f"{name}_"):
-            return str(node.op_type)
+    for known in (name, OUTPUT):  # the last layer's result bears the output's name alone
+        for node in graph.node:
+            names = (node.name.removesuffix("_nchwc"), *node.output)
+            is_it = any(text == known or text.startswith(f"{known}.") for text in names)
+            if is_it and node.op_type in _FLOAT:
+                return str(node.op_type)
     return "unknown"

@@ -20,7 +20,9 @@ from edgewise.targets.onnx.writing import (
 
 def _simple(operator: str, **attributes: Any) -> Write:
     def write(writing: Writing, node: fx.Node) -> str:
-        return writing.builder.node(operator, [writing.input(node)], node.name, **attributes)
+        return writing.builder.node(
+            operator, [writing.input(node)], writing.name(node), **attributes
+        )
 
     return write
 
@@ -30,7 +32,7 @@ def _with_argument(operator: str, attribute: str, default: float) -> Write:
 
     def write(writing: Writing, node: fx.Node) -> str:
         setting = {attribute: float(argument(node, 1, attribute, default))}
-        return writing.builder.node(operator, [writing.input(node)], node.name, **setting)
+        return writing.builder.node(operator, [writing.input(node)], writing.name(node), **setting)
 
     return write
 
@@ -40,7 +42,7 @@ def _binary(operator: str, order: tuple[int, int] = (0, 1)) -> Write:
         if argument(node, 2, "alpha", 1) != 1 or node.kwargs.get("rounding_mode"):
             raise unsupported(node, f"with {[*node.args[2:], *node.kwargs.items()]}")
         inputs = [writing.input(node, index) for index in order]
-        return writing.builder.node(operator, inputs, node.name)
+        return writing.builder.node(operator, inputs, writing.name(node))
 
     return write
 
@@ -54,36 +56,40 @@ def _clamp(writing: Writing, node: fx.Node) -> str:
     return _bounded(writing, node, argument(node, 1, "min", None), argument(node, 2, "max", None))
 
 
+def _clamp_max(writing: Writing, node: fx.Node) -> str:
+    return _bounded(writing, node, None, node.args[1])
+
+
 def _bounded(writing: Writing, node: fx.Node, low: Any, high: Any) -> str:
     if low == 0 and high is None:
-        return writing.builder.node("Relu", [writing.input(node)], node.name)
+        return writing.builder.node("Relu", [writing.input(node)], writing.name(node))
     inputs = [writing.input(node)]
     for role, bound in (("low", low), ("high", high)):
         constant = np.float32(0 if bound is None else bound)
-        name = f"{node.name}.{role}"
+        name = f"{writing.name(node)}.{role}"
         inputs.append("" if bound is None else writing.builder.constant(name, constant))
-    return writing.builder.node("Clip", inputs, node.name)
+    return writing.builder.node("Clip", inputs, writing.name(node))
 
 
 def _along_axis(operator: str) -> Write:
     def write(writing: Writing, node: fx.Node) -> str:
         axis = int(argument(node, 1, "dim", -1))
-        return writing.builder.node(operator, [writing.input(node)], node.name, axis=axis)
+        return writing.builder.node(operator, [writing.input(node)], writing.name(node), axis=axis)
 
     return write
 
 
 def _gelu(writing: Writing, node: fx.Node) -> str:
     form = str(node.kwargs.get("approximate", "none"))
-    return writing.builder.node("Gelu", [writing.input(node)], node.name, approximate=form)
+    return writing.builder.node("Gelu", [writing.input(node)], writing.name(node), approximate=form)
 
 
 def _prelu(writing: Writing, node: fx.Node) -> str:
     rank = len(node.meta["shape"])
     slope = writing.input(node, 1)
     shape = writing.integers(node, "slope_shape", [-1, *[1] * (rank - 2)])
-    slope = writing.builder.node("Reshape", [slope, shape], f"{node.name}.slope")
-    return writing.builder.node("PRelu", [writing.input(node), slope], node.name)
+    slope = writing.builder.node("Reshape", [slope, shape], f"{writing.name(node)}.slope")
+    return writing.builder.node("PRelu", [writing.input(node), slope], writing.name(node))
 
 
 def _layer_norm(writing: Writing, node: fx.Node) -> str:
@@ -93,14 +99,14 @@ def _layer_norm(writing: Writing, node: fx.Node) -> str:
         inputs.append(writing.input(node, 3))
     epsilon = float(argument(node, 4, "eps", 1e-5))
     return writing.builder.node(
-        "LayerNormalization", inputs, node.name, axis=-len(axes), epsilon=epsilon
+        "LayerNormalization", inputs, writing.name(node), axis=-len(axes), epsilon=epsilon
     )
 
 
 def _scale_of_layer_norm(writing: Writing, node: fx.Node, axes: Sequence[int]) -> str:
     if argument(node, 2, "weight", None) is not None:
         return writing.input(node, 2)
-    return writing.builder.constant(f"{node.name}.scale", np.ones(axes, np.float32))
+    return writing.builder.constant(f"{writing.name(node)}.scale", np.ones(axes, np.float32))
 
 
 def _batch_norm(writing: Writing, node: fx.Node) -> str:
@@ -115,9 +121,11 @@ def _batch_norm(writing: Writing, node: fx.Node) -> str:
         "mean": norm.running_mean.numpy(),
         "var": norm.running_var.numpy(),
     }
-    constants = [writing.builder.constant(f"{node.name}.{k}", v) for k, v in tensors.items()]
+    constants = [
+        writing.builder.constant(f"{writing.name(node)}.{k}", v) for k, v in tensors.items()
+    ]
     inputs = [writing.input(node), *constants]
-    return writing.builder.node("BatchNormalization", inputs, node.name, epsilon=norm.eps)
+    return writing.builder.node("BatchNormalization", inputs, writing.name(node), epsilon=norm.eps)
 
 
 def _cat(writing: Writing, node: fx.Node) -> str:
@@ -125,7 +133,7 @@ def _cat(writing: Writing, node: fx.Node) -> str:
     assert isinstance(parts, Sequence)
     inputs = [writing.value(node, part, f"part_{index}") for index, part in enumerate(parts)]
     axis = int(argument(node, 1, "dim", 0))
-    return writing.builder.node("Concat", inputs, node.name, axis=axis)
+    return writing.builder.node("Concat", inputs, writing.name(node), axis=axis)
 
 
 def _reduce(operator: str) -> Write:
@@ -138,9 +146,11 @@ def _reduce(operator: str) -> Write:
             raise unsupported(node, "over the batch")
         keep = bool(argument(node, 2, "keepdim", False))
         if operator == "ReduceMean" and rank == 4 and axes == [2, 3] and keep:
-            return writing.builder.node("GlobalAveragePool", [writing.input(node)], node.name)
+            return writing.builder.node(
+                "GlobalAveragePool", [writing.input(node)], writing.name(node)
+            )
         inputs = [writing.input(node), writing.integers(node, "axes", axes)]
-        return writing.builder.node(operator, inputs, node.name, keepdims=int(keep))
+        return writing.builder.node(operator, inputs, writing.name(node), keepdims=int(keep))
 
     return write
 
@@ -149,12 +159,16 @@ def _adaptive_avg_pool(writing: Writing, node: fx.Node) -> str:
     size = [int(length or 0) for length in source_shape(node)[-2:]]
     target = pair(node.args[1])
     if target == [1, 1]:
-        return writing.builder.node("GlobalAveragePool", [writing.input(node)], node.name)
+        return writing.builder.node("GlobalAveragePool", [writing.input(node)], writing.name(node))
     if any(have % want for have, want in zip(size, target, strict=True)):
         raise unsupported(node, f"from {size} to {target}")
     kernel = [have // want for have, want in zip(size, target, strict=True)]
     return writing.builder.node(
-        "AveragePool", [writing.input(node)], node.name, kernel_shape=kernel, strides=kernel
+        "AveragePool",
+        [writing.input(node)],
+        writing.name(node),
+        kernel_shape=kernel,
+        strides=kernel,
     )
 
 
@@ -164,9 +178,26 @@ def _avg_pool(writing: Writing, node: fx.Node) -> str:
     return writing.builder.node(
         "AveragePool",
         [writing.input(node)],
-        node.name,
+        writing.name(node),
         **window(node, 4),
         count_include_pad=int(bool(argument(node, 5, "count_include_pad", True))),
+    )
+
+
+def _upsample_bilinear(writing: Writing, node: fx.Node) -> str:
+    before, after = source_shape(node)[2:], node.meta["shape"][2:]
+    factors = [a / int(b or 1) for a, b in zip(after, before, strict=True)]
+    given: Any = node.args[3] if len(node.args) > 3 else None
+    if given is not None and [float(factor) for factor in given] != factors:
+        raise unsupported(node, f"by {given}, which gives no whole number of pixels,")
+    scales = np.asarray([1.0, 1.0, *factors], np.float32)
+    mode = "align_corners" if node.args[2] else "half_pixel"
+    return writing.builder.node(
+        "Resize",
+        [writing.input(node), "", writing.builder.constant(f"{node.name}.scales", scales)],
+        writing.name(node),
+        mode="linear",
+        coordinate_transformation_mode=mode,
     )
 
 
@@ -198,6 +229,7 @@ COMPUTE: Mapping[str, Write] = {
     "hardtanh": _clip,
     "clamp": _clamp,
     "clamp_min": _clamp,
+    "clamp_max": _clamp_max,
     "leaky_relu": _with_argument("LeakyRelu", "alpha", 0.01),
     "elu": _with_argument("Elu", "alpha", 1.0),
     "prelu": _prelu,
@@ -221,4 +253,5 @@ COMPUTE: Mapping[str, Write] = {
     "sum": _reduce("ReduceSum"),
     "adaptive_avg_pool2d": _adaptive_avg_pool,
     "avg_pool2d": _avg_pool,
+    "upsample_bilinear2d": _upsample_bilinear,
 }

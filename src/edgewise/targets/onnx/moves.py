@@ -26,7 +26,7 @@ def _alias(writing: Writing, node: fx.Node) -> str:
 def _max_pool(writing: Writing, node: fx.Node) -> str:
     dilation = pair(argument(node, 4, "dilation", 1))
     return writing.builder.node(
-        "MaxPool", [writing.input(node)], node.name, **window(node, 5), dilations=dilation
+        "MaxPool", [writing.input(node)], writing.name(node), **window(node, 5), dilations=dilation
     )
 
 
@@ -35,7 +35,7 @@ def _reshape(writing: Writing, node: fx.Node) -> str:
     if shape[0] is not None or None in shape[1:]:
         raise unsupported(node, f"to {shape}, which does not keep the batch axis first,")
     target = writing.integers(node, "shape", [-1, *shape[1:]])
-    return writing.builder.node("Reshape", [writing.input(node), target], node.name)
+    return writing.builder.node("Reshape", [writing.input(node), target], writing.name(node))
 
 
 def _transpose(writing: Writing, node: fx.Node) -> str:
@@ -46,30 +46,44 @@ def _transpose(writing: Writing, node: fx.Node) -> str:
     else:
         one, other = (int(argument(node, index, "", 0)) % rank for index in (1, 2))
         order[one], order[other] = order[other], order[one]
-    return writing.builder.node("Transpose", [writing.input(node)], node.name, perm=order)
+    return writing.builder.node("Transpose", [writing.input(node)], writing.name(node), perm=order)
 
 
 def _expand(writing: Writing, node: fx.Node) -> str:
+    if node.meta["shape"][0] is None and source_shape(node)[0] is not None:
+        raise unsupported(node, "over the batch")
     shape = [1 if size is None else int(size) for size in node.meta["shape"]]
     inputs = [writing.input(node), writing.integers(node, "shape", shape)]
-    return writing.builder.node("Expand", inputs, node.name)
+    return writing.builder.node("Expand", inputs, writing.name(node))
+
+
+def _pixel_shuffle(writing: Writing, node: fx.Node) -> str:
+    factor: Any = node.args[1]
+    return writing.builder.node(
+        "DepthToSpace", [writing.input(node)], writing.name(node), blocksize=factor, mode="CRD"
+    )
 
 
 def _upsample_nearest(writing: Writing, node: fx.Node) -> str:
     before, after = source_shape(node)[2:], node.meta["shape"][2:]
     factors = [1.0, 1.0, *(a / int(b or 1) for a, b in zip(after, before, strict=True))]
-    scales = writing.builder.constant(f"{node.name}.scales", np.asarray(factors, np.float32))
+    scales = writing.builder.constant(
+        f"{writing.name(node)}.scales", np.asarray(factors, np.float32)
+    )
     return writing.builder.node(
         "Resize",
         [writing.input(node), "", scales],
-        node.name,
+        writing.name(node),
         mode="nearest",
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
 
 
-def _pad(writing: Writing, node: fx.Node) -> str:
+def paddings(node: fx.Node) -> tuple[list[int], list[int]]:
+    """How many zeros a pad puts before and after, axis by axis; raises UnsupportedOpError for
+    anything but zeros.
+    """
     pads = [int(size) for size in argument(node, 1, "pad", ())]
     has_mode = str(node.target).startswith("aten.pad")
     mode = argument(node, 2, "mode", "constant") if has_mode else "constant"
@@ -80,8 +94,13 @@ def _pad(writing: Writing, node: fx.Node) -> str:
     before, after = [0] * rank, [0] * rank
     for index in range(len(pads) // 2):
         before[rank - 1 - index], after[rank - 1 - index] = pads[2 * index], pads[2 * index + 1]
+    return before, after
+
+
+def _pad(writing: Writing, node: fx.Node) -> str:
+    before, after = paddings(node)
     inputs = [writing.input(node), writing.integers(node, "pads", before + after)]
-    return writing.builder.node("Pad", inputs, node.name)
+    return writing.builder.node("Pad", inputs, writing.name(node))
 
 
 def _slice(writing: Writing, node: fx.Node) -> str:
@@ -99,15 +118,17 @@ def _cut(
 ) -> str:
     roles = zip(("starts", "ends", "axes", "steps"), (*bounds[:2], axis, bounds[2]), strict=True)
     inputs = [writing.integers(node, role, [value]) for role, value in roles]
-    return writing.builder.node("Slice", [source, *inputs], node.name)
+    return writing.builder.node("Slice", [source, *inputs], writing.name(node))
 
 
 def _select(writing: Writing, node: fx.Node) -> str:
     axis, index = int(argument(node, 1, "dim", 0)), int(argument(node, 2, "index", 0))
     if axis % len(source_shape(node)) == 0:
         raise unsupported(node, "of one image in the batch")
-    place = writing.builder.constant(f"{node.name}.index", np.asarray(index, np.int64))
-    return writing.builder.node("Gather", [writing.input(node), place], node.name, axis=axis)
+    place = writing.builder.constant(f"{writing.name(node)}.index", np.asarray(index, np.int64))
+    return writing.builder.node(
+        "Gather", [writing.input(node), place], writing.name(node), axis=axis
+    )
 
 
 def _piece(writing: Writing, node: fx.Node) -> str:
@@ -144,6 +165,7 @@ MOVES: Mapping[str, Write] = {
     "permute": _transpose,
     "transpose": _transpose,
     "expand": _expand,
+    "pixel_shuffle": _pixel_shuffle,
     "upsample_nearest2d": _upsample_nearest,
     "pad": _pad,
     "constant_pad_nd": _pad,

@@ -14,9 +14,10 @@ from edgewise.graph.layer import Form, WeightedLayer
 from edgewise.graph.network import Network, module_of, operation
 from edgewise.quant.fake import BIAS_LIMIT, FakeQuantize, QuantizedLayer
 from edgewise.quant.insert import find_source
-from edgewise.quant.integer import code_bounds
+from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.targets.onnx.builder import INPUT, OUTPUT, Builder
+from edgewise.targets.onnx.moves import paddings
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.writing import Writing
 
@@ -68,35 +69,79 @@ class _Writer(Writing):
         elif kind == "output":
             self._output(node.args[0])
         elif isinstance(target, FakeQuantize):
-            pair = self._pair(node.name, self.input(node), node)
+            pair = self._pair(node.name, self.input(node), node, self._code_bounds(node))
             self.names[node], self.codes[node.name] = pair
         elif isinstance(target, (WeightedLayer, QuantizedLayer)):
             self.names[node] = self._layer(node, target)
             self.layers[node.name] = self.names[node]
+        elif kind == "constant":
+            pass  # whoever reads it writes it
         elif node.meta.get("floating") or kind in ("chunk", "split", "split_with_sizes"):
             self._operation(node, kind)
 
     def _operation(self, node: fx.Node, kind: str) -> None:
-        if self._is_redundant(node, kind):
+        if self._clips_codes(node, kind) or self._pads_convolution(node, kind):
             self.names[node] = self.input(node)
             return
         self.names[node] = emit(self, node, kind)
-        moved = kind in PASS and self.names[node] == node.name  # not where it wrote nothing
+        moved = kind in PASS and self.names[node] == self.name(node)  # not where it wrote nothing
         source = find_source(self.module, node) if moved else None
         if source is not None:
             # The same parameters again: the runtime then moves codes and not floats.
             self.names[node], _ = self._pair(f"{node.name}_again", self.names[node], source)
 
-    def _is_redundant(self, node: fx.Node, kind: str) -> bool:
-        """Whether an activation clips nothing that the quantizer after it does not clip too."""
-        bounds = self.clip_bounds(node, kind)
-        readers = [module_of(self.module, user) for user in node.users]
-        if bounds is None or len(readers) != 1 or not isinstance(readers[0], FakeQuantize):
-            return False
-        low, high = code_bounds(readers[0], bounds)
-        return int(low) == readers[0].kind.low and int(high) == readers[0].kind.high
+    def _clips_codes(self, node: fx.Node, kind: str) -> bool:
+        """Whether an activation is left to the quantizer after it, which clips codes anyway.
 
-    def _pair(self, name: str, value: str, call: fx.Node) -> tuple[str, str]:
+        Not where codes come in: between two quantizers the runtime wants an operation.
+        """
+        if kind not in CLIPS or len(node.users) != 1 or find_source(self.module, node) is not None:
+            return False
+        (reader,) = node.users
+        return isinstance(module_of(self.module, reader), FakeQuantize)
+
+    def _pads_convolution(self, node: fx.Node, kind: str) -> bool:
+        """Whether a pad is left to the only reader, a convolution, which pads anyway."""
+        if kind not in ("pad", "constant_pad_nd") or len(node.users) != 1:
+            return False
+        before, after = paddings(node)
+        layer = module_of(self.module, next(iter(node.users)))
+        if not isinstance(layer, (WeightedLayer, QuantizedLayer)) or layer.form.kind != "conv2d":
+            return False
+        return before[:2] == after[:2] == [0, 0] and min(*before, *after) >= 0
+
+    def _attributes(self, node: fx.Node, form: Form) -> dict[str, Any]:
+        geometry = form.geometry
+        pads = [*geometry["padding"], *geometry["padding"]]
+        source = node.all_input_nodes[0]
+        if self._pads_convolution(source, operation(self.module, source)):
+            before, after = paddings(source)
+            extra = [*before[2:], *after[2:]]
+            pads = [one + other for one, other in zip(pads, extra, strict=True)]
+        attributes = {
+            "strides": list(geometry["stride"]),
+            "pads": pads,
+            "dilations": list(geometry["dilation"]),
+            "group": int(geometry["groups"]),
+        }
+        if form.kind == "conv_transpose2d":
+            attributes["output_padding"] = list(geometry["output_padding"])
+        return attributes
+
+    def _code_bounds(self, call: fx.Node) -> tuple[int, int]:
+        """The lowest and the highest code after a quantizer and the activation left to it."""
+        quantizer = module_of(self.module, call)
+        assert isinstance(quantizer, FakeQuantize)
+        producer = call.all_input_nodes[0]
+        kind = operation(self.module, producer)
+        if producer.op == "placeholder" or not self._clips_codes(producer, kind):
+            return quantizer.kind.low, quantizer.kind.high
+        low, high = code_bounds(quantizer, clip_bounds(producer, kind))
+        return int(low), int(high)
+
+    def _pair(
+        self, name: str, value: str, call: fx.Node, bounds: tuple[int, int] | None = None
+    ) -> tuple[str, str]:
         """QuantizeLinear and DequantizeLinear; the dequantized and the quantized tensor."""
         quantizer = module_of(self.module, call)
         assert isinstance(quantizer, FakeQuantize)
@@ -106,12 +151,13 @@ class _Writer(Writing):
             f"{call.target}.zero_point", np.asarray(int(quantizer.zero_point), codes)
         )
         quantized = self.builder.node("QuantizeLinear", [value, scale, zero], f"{name}.codes")
-        if quantizer.kind.bits < 8:
-            bounds = [
+        if bounds is not None and bounds != (np.iinfo(codes).min, np.iinfo(codes).max):
+            # QuantizeLinear has no bounds of its own; on codes a Clip leaves the layer an integer.
+            ends = [
                 self.builder.constant(f"{codes.__name__}_{bound}", np.asarray(bound, codes))
-                for bound in (quantizer.kind.low, quantizer.kind.high)
+                for bound in bounds
             ]
-            quantized = self.builder.node("Clip", [quantized, *bounds], f"{name}.clipped")
+            quantized = self.builder.node("Clip", [quantized, *ends], f"{name}.clipped")
         return self.builder.node("DequantizeLinear", [quantized, scale, zero], name), quantized
 
     def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer) -> str:
@@ -125,7 +171,7 @@ class _Writer(Writing):
                 return self.builder.node("Gemm", inputs, node.name, transB=1)
             return self._matmul(node.name, inputs)
         operator = "Conv" if form.kind == "conv2d" else "ConvTranspose"
-        return self.builder.node(operator, inputs, node.name, **_attributes(form))
+        return self.builder.node(operator, inputs, node.name, **self._attributes(node, form))
 
     def _matmul(self, name: str, inputs: Sequence[str]) -> str:
         turned = self.builder.node("Transpose", [inputs[1]], f"{name}.turned", perm=[1, 0])
@@ -172,16 +218,3 @@ class _Writer(Writing):
         first = value[0] if isinstance(value, (tuple, list)) else value
         assert isinstance(first, fx.Node)
         self.builder.node("Identity", [self.names[first]], OUTPUT)
-
-
-def _attributes(form: Form) -> dict[str, Any]:
-    geometry = form.geometry
-    attributes = {
-        "strides": list(geometry["stride"]),
-        "pads": [*geometry["padding"], *geometry["padding"]],
-        "dilations": list(geometry["dilation"]),
-        "group": int(geometry["groups"]),
-    }
-    if form.kind == "conv_transpose2d":
-        attributes["output_padding"] = list(geometry["output_padding"])
-    return attributes

@@ -9,10 +9,9 @@ import numpy as np
 from torch import Tensor, fx
 
 from edgewise.errors import UnsupportedOpError
-from edgewise.quant.integer import clip_bounds
+from edgewise.graph.layer import WeightedLayer
+from edgewise.graph.network import module_of
 from edgewise.targets.onnx.builder import Builder
-
-_CLIPS = ("relu", "relu6", "hardtanh")
 
 
 @dataclass
@@ -22,6 +21,18 @@ class Writing:
     module: fx.GraphModule
     builder: Builder
     names: dict[fx.Node, str]
+
+    def name(self, node: fx.Node) -> str:
+        """What a node is called in the model.
+
+        What follows a layer at once bears its name too: where the runtime fuses the two, only the
+        later name survives.
+        """
+        source = node.all_input_nodes[0] if node.all_input_nodes else None
+        if source is None or len(source.users) > 1:
+            return node.name
+        follows = isinstance(module_of(self.module, source), WeightedLayer)
+        return f"{source.name}.{node.name}" if follows else node.name
 
     def input(self, node: fx.Node, index: int = 0) -> str:
         """The tensor of a node's argument; a number or a constant becomes an initializer."""
@@ -33,19 +44,17 @@ class Writing:
             tensor = operator.attrgetter(str(value.target))(self.module)
             assert isinstance(tensor, Tensor)
             return self.builder.constant(value.name, tensor.detach().float().numpy())
+        if isinstance(value, fx.Node) and value not in self.names:
+            raise unsupported(value, "(not of real numbers)")
         if isinstance(value, fx.Node):
             return self.names[value]
         if not isinstance(value, (int, float)):
             raise unsupported(node, f"with the argument {value!r}")
-        return self.builder.constant(f"{node.name}.{role}", np.float32(value))
+        return self.builder.constant(f"{self.name(node)}.{role}", np.float32(value))
 
     def integers(self, node: fx.Node, role: str, values: Sequence[int]) -> str:
         """An initializer of sizes, axes and so on."""
-        return self.builder.constant(f"{node.name}.{role}", np.asarray(values, np.int64))
-
-    def clip_bounds(self, node: fx.Node, kind: str) -> tuple[float, float | None] | None:
-        """The bounds of a clipping activation, None for another operation."""
-        return clip_bounds(node, kind) if kind in _CLIPS else None
+        return self.builder.constant(f"{self.name(node)}.{role}", np.asarray(values, np.int64))
 
 
 Write = Callable[[Writing, fx.Node], str]
