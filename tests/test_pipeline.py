@@ -15,7 +15,7 @@ from edgewise.data.dataset import Dataset, Split
 from edgewise.data.preprocess import Preprocessing, finished, natural
 from edgewise.data.random import load_random
 from edgewise.devices.local import LocalDevice
-from edgewise.errors import EdgewiseError, ExportError, ModelError, StorageError, UsageError
+from edgewise.errors import ExportError, ModelError, UsageError
 from edgewise.measure import QUICK
 from edgewise.models.load import Loaded
 from edgewise.pipeline import Request, compress, contract_for
@@ -361,15 +361,12 @@ def test_a_damaged_file_fails_checks_and_nothing_else(
 
 
 @pytest.mark.parametrize("key", ["variants", "records", "data", "contract", "files"])
-@pytest.mark.parametrize("value", [None, [], {}, 5])
-def test_a_damaged_manifest_fails_checks_or_is_refused(
-    copied: Path, local: LocalDevice, tiny_data: Dataset, key: str, value: object
+@pytest.mark.parametrize("value", [None, [], [5], [{}], {}, {"x": 5}, 5])
+def test_a_manifest_that_was_made_up_never_ends_in_a_traceback(
+    copied: Path, local: LocalDevice, key: str, value: object
 ) -> None:
-    path = copied / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    try:
-        checks = checked(copied, local, tiny_data)
-    except EdgewiseError as error:
-        assert isinstance(error, StorageError)  # noqa: PT017 - either way is right
-        return
-    assert any(check.ok is False for check in checks.values())
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps({**manifest, key: value}))
+    checks = checked(copied, local, None)
+    if key in ("records", "files") or value not in ([], {}):
+        assert key in ("data", "contract") or any(check.ok is False for check in checks.values())

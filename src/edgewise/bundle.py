@@ -41,7 +41,25 @@ def read_bundle(folder: Path) -> Bundle:
             f"{folder} is a bundle of schema {manifest.get('schema')}; this version reads "
             f"{store.SCHEMA}."
         )
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not files:
+        raise StorageError(f"{folder / MANIFEST} lists no files; it was changed.")
     return Bundle(folder, manifest)
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder may be replaced: its manifest is ours, and nothing else lies there."""
+    try:
+        return set(_files(folder)) <= set(read_bundle(folder).manifest["files"])
+    except StorageError:
+        return False
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not _is_bundle(folder):
+        raise UsageError(f"{folder} holds other files; give a new folder, or empty it.")
 
 
 @contextmanager
@@ -51,11 +69,13 @@ def building(folder: Path) -> Iterator[Path]:
     A killed run leaves only the hidden folder, which the next run starts anew. Raises UsageError
     when `folder` holds something that is not a bundle.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise UsageError(f"{folder} holds other files; give a new folder, or empty it.")
+    folder = folder.resolve()
+    if Path.cwd().is_relative_to(folder):
+        raise UsageError(f"{folder} is where the command runs; give a new folder inside it.")
     part, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+    if old.is_dir() and not folder.exists():  # a run was killed between the two renames below
+        old.rename(folder)
+    _refuse_foreign(folder)
     store.remove_folder(part)
     store.remove_folder(old)
     try:
@@ -86,7 +106,7 @@ def verify_hashes(bundle: Bundle) -> list[str]:
 
     Raises VerificationError, naming every file that is missing, changed or not in the manifest.
     """
-    listed: Mapping[str, str] = bundle.manifest.get("files", {})
+    listed: Mapping[str, str] = bundle.manifest["files"]
     present = set(_files(bundle.folder))
     wrong = [f"{name} is missing" for name in listed if name not in present]
     wrong += [f"{name} is not in the manifest" for name in sorted(present - set(listed))]

@@ -52,6 +52,8 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
     raise_layers(graph)
     _annotate(graph)
     graph.graph.eliminate_dead_code(is_impure_node=_must_stay)
+    if not any(node.users for node in graph.graph.find_nodes(op="placeholder")):
+        raise CaptureError("the network's output does not depend on its input.")
     graph.delete_all_unused_submodules()
     tidy_names(graph)
     graph.eval()
@@ -186,11 +188,9 @@ def _keep_first_output(graph: fx.GraphModule) -> None:
     (node,) = (node for node in graph.graph.nodes if node.op == "output")
     outputs = node.args[0] if isinstance(node.args[0], Sequence) else (node.args[0],)
     tensors = [output for output in outputs if isinstance(output, fx.Node)]
-    if not tensors:
-        raise CaptureError("the network's output does not depend on its input.")
     if len(tensors) > 1:
         _log.warning("the network has %d outputs; only the first is kept", len(tensors))
-    node.args = (tensors[0],)
+    node.args = (tensors[0],) if tensors else (None,)
 
 
 def _reason(error: BaseException) -> str:
