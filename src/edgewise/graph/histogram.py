@@ -9,6 +9,7 @@ from torch import Tensor
 from edgewise.errors import DataError
 
 BINS = 2048
+_SLICE = 1 << 16  # values at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,12 @@ class Histogram:
             raise DataError("a value that is not finite was met")
         exponent = _exponent(low, high)
         # Where scaling shrinks values, float32 could round a tiny negative one into the wrong bin.
-        scaled = (flat if exponent <= 0 else flat.double()) * 2.0**-exponent
-        index = torch.floor(scaled).to(torch.int32)
-        first = math.floor(low * 2.0**-exponent)
-        counts = torch.bincount(index - first)
+        kind = torch.float32 if exponent <= 0 else torch.float64
+        first, last = (math.floor(bound * 2.0**-exponent) for bound in (low, high))
+        counts = torch.zeros(last - first + 1, dtype=torch.int64)
+        for part in torch.split(flat, _SLICE):
+            index = torch.floor(part.to(kind) * 2.0**-exponent).to(torch.int32)
+            counts += torch.bincount(index.sub_(first), minlength=len(counts))
         return Histogram(low, high, exponent, first, counts)
 
     def merge(self, other: "Histogram") -> "Histogram":

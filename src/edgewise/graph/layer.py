@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 Geometry = Mapping[str, Any]
 
+_SLICE = 1 << 17  # values
+
 _RUN: Mapping[str, Callable[..., Tensor]] = {
     "conv2d": F.conv2d,
     "conv_transpose2d": F.conv_transpose2d,
@@ -73,9 +75,19 @@ class WeightedLayer(nn.Module):
         if self.batch_norm is None:
             return self.weight.detach(), bias
         scale, shift = batch_norm_affine(self.batch_norm)
-        weight = self.weight.detach().double() * self.form.per_channel(scale, self.weight.ndim)
+        weight = self.weight.detach()
+        factors = self.form.per_channel(scale, weight.ndim).expand(weight.shape)
+        folded = torch.empty_like(weight)
+        for rows, factor, result in zip(*map(in_slices, (weight, factors, folded)), strict=True):
+            result.copy_(rows.double() * factor)
         moved = shift if bias is None else shift + bias.double() * scale
-        return weight.to(self.weight.dtype), moved.to(self.weight.dtype)
+        return folded, moved.to(weight.dtype)
+
+
+def in_slices(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Views of a few rows each, so that what is computed on the way stays small."""
+    rows = max(1, _SLICE * len(tensor) // max(1, tensor.numel()))
+    return torch.split(tensor, rows)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from edgewise import store
@@ -69,10 +70,12 @@ def _built_in(name: str, path: Path | None, options: Mapping[str, Any] | None) -
         path = entry.weights
     weights = None if path is None else load_weights(path)
     stored = _stored_options(name, weights)
-    module = build(name, options if options is not None else stored)
+    chosen = options if options is not None else stored
     if weights is None or path is None:
-        return Loaded(name, name, module, entry.input_shape)
-    apply_weights(module, weights, path)
+        return Loaded(name, name, build(name, chosen), entry.input_shape)
+    with torch.device("meta"):  # neither drawn nor stored: the weights come from the file
+        module = build(name, chosen)
+    apply_weights(module, weights, path, assign=True)
     contract = weights.contract
     return Loaded(name, name, module, entry.input_shape, contract, {"weights": weights.digest})
 

@@ -68,17 +68,30 @@ def _check(name: str, tensor: Tensor, path: Path) -> None:
             f"the weights {path} hold '{name}' as {tensor.dtype} in the layout {tensor.layout} on "
             f"{tensor.device}, which is no plain tensor; save them as float32."
         )
-    if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
+    if tensor.is_floating_point() and not _is_finite(tensor.float()):
         raise ModelError(
             f"the weights {path} hold values that are not finite, first in '{name}'; "
             "use a checkpoint from before training diverged."
         )
 
 
-def apply_weights(module: nn.Module, weights: Weights, path: Path) -> None:
-    """Load weights into a network; raises ModelError when names or shapes differ."""
+def _is_finite(tensor: Tensor) -> bool:
+    """By the extremes, in one pass and without a copy."""
+    if not tensor.numel():
+        return True
+    low, high = torch.aminmax(tensor.detach())
+    return bool(torch.isfinite(low) & torch.isfinite(high))
+
+
+def apply_weights(module: nn.Module, weights: Weights, path: Path, assign: bool = False) -> None:
+    """Load weights into a network; raises ModelError when names or shapes differ.
+
+    assign: the tensors themselves become the parameters, for a network that is on no device yet.
+    """
     try:
-        module.load_state_dict(dict(weights.tensors), strict=True)
+        kinds = {name: value.dtype for name, value in module.state_dict().items()}
+        tensors = {name: x.to(kinds.get(name, x.dtype)) for name, x in weights.tensors.items()}
+        module.load_state_dict(tensors, strict=True, assign=assign)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:600]
         raise ModelError(f"the weights {path} are of another network: {reason}") from error

@@ -43,5 +43,6 @@ def symmetric_parameters(low: float, high: float, kind: IntType) -> tuple[Tensor
 
 def channel_scales(weight: Tensor, axis: int, kind: IntType) -> Tensor:
     """Scale (channels,) for which the largest weight of every channel gets the highest code."""
-    largest = weight.detach().abs().movedim(axis, 0).flatten(1).amax(dim=1)
+    low, high = torch.aminmax(weight.detach().movedim(axis, 0).flatten(1), dim=1)
+    largest = torch.maximum(-low, high)
     return (largest / kind.high).clamp_min(_SMALLEST)

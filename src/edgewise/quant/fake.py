@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from edgewise.graph.layer import WeightedLayer
+from edgewise.graph.layer import WeightedLayer, in_slices
 from edgewise.quant.affine import channel_scales, dequantize, quantize
 from edgewise.quant.scheme import IntType
 
@@ -66,9 +66,12 @@ class QuantizedLayer(nn.Module):
             # A channel whose weights are nearly nothing beside its bias would need a bias code
             # that no int32 holds; a coarser scale costs it nothing that can be seen.
             scale = torch.maximum(scale, bias.abs() / (source.scale * (BIAS_LIMIT // 2)))
-        codes = quantize(weight, self.form.per_channel(scale, weight.ndim), torch.zeros(()), kind)
+        scales = self.form.per_channel(scale, weight.ndim).expand(weight.shape)
+        codes = torch.empty_like(weight, dtype=torch.int8)
+        for rows, step, result in zip(*map(in_slices, (weight, scales, codes)), strict=True):
+            result.copy_(quantize(rows, step, torch.zeros(()), kind))
         self.register_buffer("scale", scale)
-        self.register_buffer("weight_codes", codes.to(torch.int8))
+        self.register_buffer("weight_codes", codes)
         self.register_buffer(
             "bias_codes", None if bias is None else torch.round(bias / self.step).to(torch.int32)
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from edgewise.errors import ExportError
 
@@ -23,17 +23,27 @@ class Builder:
     """Nodes and initializers with unique names, in the order they were added."""
 
     def __init__(self) -> None:
-        self._nodes: list[onnx.NodeProto] = []
-        self._initializers: dict[str, onnx.TensorProto] = {}
+        # Filled in place: the helpers that assemble a model copy every weight at each level.
+        self._model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="edgewise")
+        self._model.opset_import.add(domain="", version=OPSET)
+        self._graph = self._model.graph
+        self._graph.name = "edgewise"
+        self._constants: set[str] = set()
         self._names: set[str] = set()
 
     def constant(self, name: str, values: Array) -> str:
         """An initializer; the same name means the same values, and is stored once."""
-        if name not in self._initializers:
+        if name not in self._constants:
+            self._constants.add(name)
             # order="C" and not ascontiguousarray, which makes a 0-d scale 1-d: QLinearMul then
             # does not load.
-            tensor = numpy_helper.from_array(np.asarray(values, order="C"), name)
-            self._initializers[name] = tensor
+            array = np.asarray(values, order="C")
+            self._graph.initializer.add(
+                name=name,
+                dims=array.shape,
+                data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+                raw_data=array.tobytes(),
+            )
         return name
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
@@ -51,7 +61,9 @@ class Builder:
         """A node with several outputs; returns their names."""
         assert not self._names & {name, *outputs}, f"{name} is written twice"
         self._names |= {name, *outputs}
-        self._nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
+        self._graph.node.append(
+            helper.make_node(operator, inputs, outputs, name=name, **attributes)
+        )
         return outputs
 
     def model(
@@ -65,19 +77,9 @@ class Builder:
         def value(name: str, shape: Sequence[int | None | str]) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
-        graph = helper.make_graph(
-            self._nodes,
-            "edgewise",
-            [value(INPUT, ["batch", *input_shape])],
-            [value(OUTPUT, ["batch", *output_shape[1:]])],
-            list(self._initializers.values()),
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="edgewise",
-        )
+        model = self._model
+        self._graph.input.append(value(INPUT, ["batch", *input_shape]))
+        self._graph.output.append(value(OUTPUT, ["batch", *output_shape[1:]]))
         texts = {key: json.dumps(entry, sort_keys=True) for key, entry in metadata.items()}
         helper.set_model_props(model, texts)
         if model.ByteSize() > _LARGEST:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper
-from torch import Tensor
+from torch import Tensor, fx
 
 from edgewise.errors import ParityError
 from edgewise.graph.network import Network
@@ -30,8 +30,11 @@ def check_codes(
     Raises ParityError when a tensor is more than one code off, naming the first.
     """
     read = _codes_reader(written)
-    paths = {node.name: str(node.meta["path"]) for node in network.module.graph.nodes}
-    checks = {name: LayerCheck(name, paths[name], 0, 0, 0) for name in written.codes}
+    checks = {
+        node.name: LayerCheck(node.name, _layer_of(node), 0, 0, 0)
+        for node in network.module.graph.nodes
+        if node.name in written.codes
+    }
     free_running = 0
     step = _images_at_once(network, written)
     for start in range(0, len(images), step):
@@ -55,6 +58,11 @@ def check_codes(
     return tuple(checks.values()), free_running
 
 
+def _layer_of(quantizer: fx.Node) -> str:
+    """The layer whose result is quantized; the operation, where it is the network's own."""
+    return str(quantizer.meta["path"] or quantizer.all_input_nodes[0].name)
+
+
 def _images_at_once(network: Network, written: Written) -> int:
     """How many images fit in memory with the codes of all their tensors."""
     shapes = [n.meta["shape"][1:] for n in network.module.graph.nodes if n.name in written.codes]
@@ -66,7 +74,7 @@ def _refuse_more_than_one(checks: Iterable[LayerCheck]) -> None:
         if check.worst > 1:
             raise ParityError(
                 f"the artifact is {check.worst} codes from its integer twin at "
-                f"'{check.layer or check.tensor}' ({check.off} of {check.elements} values differ). "
+                f"'{check.layer}' ({check.off} of {check.elements} values differ). "
                 "This runtime or processor computes something else than the network says; "
                 "nothing was written. Keep that layer in float with --keep-float, or report it."
             )

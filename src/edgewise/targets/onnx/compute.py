@@ -175,12 +175,17 @@ def _adaptive_avg_pool(writing: Writing, node: fx.Node) -> str:
 def _avg_pool(writing: Writing, node: fx.Node) -> str:
     if argument(node, 6, "divisor_override", None) is not None:
         raise unsupported(node, "with divisor_override")
+    attributes = window(node, 4)
+    counted = bool(argument(node, 5, "count_include_pad", True)) and any(attributes["pads"])
+    if counted and attributes["ceil_mode"]:
+        # The runtime's integer kernel divides such a window by its whole size.
+        raise unsupported(node, "with ceil_mode and windows that reach beyond counted padding")
     return writing.builder.node(
         "AveragePool",
         [writing.input(node)],
         writing.name(node),
-        **window(node, 4),
-        count_include_pad=int(bool(argument(node, 5, "count_include_pad", True))),
+        **attributes,
+        count_include_pad=int(counted),
     )
 
 
@@ -202,14 +207,24 @@ def _upsample_bilinear(writing: Writing, node: fx.Node) -> str:
 
 
 def window(node: fx.Node, ceil_index: int) -> dict[str, Any]:
-    """The attributes of a pooling operation; `ceil_index`: of the argument ceil_mode."""
-    kernel = pair(node.args[1])
-    padding = pair(argument(node, 3, "padding", 0))
+    """The attributes of a pooling operation; `ceil_index`: of the argument ceil_mode.
+
+    ceil_mode is told only where a window does reach beyond the padded input.
+    """
+    kernel, padding = pair(node.args[1]), pair(argument(node, 3, "padding", 0))
+    strides = pair(argument(node, 2, "stride", None) or kernel)
+    dilation = pair(argument(node, 4, "dilation", 1)) if ceil_index == 5 else [1, 1]
+    sizes = zip(source_shape(node)[-2:], node.meta["shape"][-2:], strict=True)
+    beyond = [
+        (after - 1) * strides[axis] + dilation[axis] * (kernel[axis] - 1) + 1
+        > int(before or 0) + 2 * padding[axis]
+        for axis, (before, after) in enumerate(sizes)
+    ]
     return {
         "kernel_shape": kernel,
-        "strides": pair(argument(node, 2, "stride", None) or kernel),
+        "strides": strides,
         "pads": padding + padding,
-        "ceil_mode": int(bool(argument(node, ceil_index, "ceil_mode", False))),
+        "ceil_mode": int(bool(argument(node, ceil_index, "ceil_mode", False)) and any(beyond)),
     }
 
 
