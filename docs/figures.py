@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from docs import architecture
+from docs import architecture, benchmarks
 from edgewise import store, units
 from edgewise.report import contents, rows, table, words
 from edgewise.report.rows import Row
@@ -24,6 +24,7 @@ def main() -> None:
     """Draw the pictures and fill the marked places of the README."""
     architecture.draw()
     draw_demo()
+    benchmarks.write()
     readme = ROOT / "README.md"
     store.write_bytes(readme, filled(readme.read_text()).encode())
 

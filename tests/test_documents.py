@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from docs import architecture, figures
+from docs import architecture, benchmarks, figures
 
 from edgewise.cli.main import COMMANDS
 
@@ -15,6 +15,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 def test_the_figures_of_the_readme_are_those_of_the_records() -> None:
     assert figures.filled(README) == README, "run `make figures`"
+
+
+def test_the_page_of_benchmarks_is_that_of_the_records() -> None:
+    assert benchmarks.PAGE.read_text() == benchmarks.page(), "run `make figures`"
 
 
 def test_every_layer_of_the_import_contract_is_in_the_picture() -> None:

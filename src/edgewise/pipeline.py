@@ -15,7 +15,7 @@ from edgewise.data.preprocess import Preprocessing
 from edgewise.devices.device import Device
 from edgewise.errors import UsageError
 from edgewise.graph.capture import capture
-from edgewise.graph.cost import layer_costs
+from edgewise.graph.cost import activation_count, layer_costs
 from edgewise.graph.network import Network
 from edgewise.measure import Inputs, Variant, measure, run_artifact
 from edgewise.models.load import Loaded
@@ -30,6 +30,7 @@ from edgewise.worker.job import Protocol
 
 BASELINE = presets.FLOAT32
 _CHECK_MACS = 1e10  # of one verification: the twin computes in float64
+_CHECK_VALUES = 1 << 26  # of all tensors together: checks hold every one of them
 _MOST_CHECKED = 64
 _TIMED_IMAGES = 32
 
@@ -121,7 +122,8 @@ class _Work:
 
     def check_images(self) -> torch.Tensor:
         macs = max(1, sum(layer.macs for layer in layer_costs(self.network)))
-        count = int(min(_MOST_CHECKED, max(2, _CHECK_MACS / macs)))
+        fitting = min(_CHECK_MACS / macs, _CHECK_VALUES / activation_count(self.network))
+        count = int(min(_MOST_CHECKED, max(2, fitting)))
         batch = next(self.calibration.head(count).batches(count, self.request.contract))
         return torch.from_numpy(batch)
 

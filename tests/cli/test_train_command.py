@@ -124,7 +124,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
         (["--data", "{data}", "--peak-lr", "nan"], 2, "a learning rate"),
         (["--data", "{data}", "--width", "nan"], 2, "does not take the options"),
         (["--data", "absent"], 3, "there is no data set"),
-        (["--data", "random"], 2, "need a shape"),
+        (["--data", "random"], 3, "no split 'train'"),
         (["--data", "mnist", "--root", "absent"], 3, "data fetch mnist"),
         (["--data", "{data}", "--seed", "99999999999999999999999"], 2, "seed"),
         (["--data", "{data}", "--seed", "-1"], 2, "seed"),

@@ -28,6 +28,12 @@ def layer_costs(network: Network) -> tuple[LayerCost, ...]:
     return tuple(_cost(network, node, layer) for node, layer in network.layers())
 
 
+def activation_count(network: Network) -> int:
+    """Values of all tensors that are computed for one image; at least one."""
+    shapes = (n.meta["shape"] for n in network.module.graph.nodes if n.meta.get("floating"))
+    return max(1, sum(int(math.prod(size or 1 for size in shape)) for shape in shapes))
+
+
 def node_macs(node: fx.Node, form: Form, weights: int) -> int:
     """Multiply-accumulates of one call for one image; `weights` is the number of weights."""
     shape = node.meta["shape"][1:]

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgewise.errors import ExportError
+from edgewise.errors import ExportError, StorageError
 from edgewise.targets.onnx.builder import INPUT, Array
 
 _ERRORS_ONLY = 3
@@ -30,11 +30,21 @@ def runner(
 
 
 def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """The graph that ONNX Runtime makes of a model and executes."""
-    path = folder / "optimized.onnx"
+    """The graph that ONNX Runtime makes of a model and executes.
+
+    Raises StorageError when the folder cannot hold it.
+    """
+    path, content = folder / "optimized.onnx", model.SerializeToString()
     options = _options()
     options.optimized_model_filepath = str(path)
-    _session(model.SerializeToString(), options)
+    try:
+        _session(content, options)
+    except ExportError as error:
+        _session(content, _options())  # refuses the model too, if that is what is wrong
+        raise StorageError(
+            f"{folder} cannot hold the runtime's graph; free some space there, or let TMPDIR name "
+            "another folder, then run the same command again."
+        ) from error
     return onnx.load(path)
 
 

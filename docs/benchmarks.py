@@ -1,0 +1,114 @@
+"""Writes docs/benchmarks.md from the records of `make bench` and `make zoo`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgewise import store, units
+
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / "records" / "bench" / "vgg16-peers.json"
+ZOO = ROOT / "records" / "zoo.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def page() -> str:
+    """The page, every figure of it from a record."""
+    peers, zoo = store.read_record(PEERS), store.read_record(ZOO)
+    parts = [
+        "# Beside other tools, and on other people's networks",
+        "Written by `make figures` from `records/bench` and `records/zoo.json`. Times are of the "
+        f"machine that made the record ({peers['machine']['cpu']}, {peers['machine']['cores']} "
+        "cores); ratios do not carry over to another processor.",
+        "## VGG-16 at full width (`make bench`)",
+        f"One interleaved run, batch 1, one thread, recorded {peers['created'][:10]}; "
+        f"{_versions(peers['result']['peers'])}. Medians with 95 % intervals.",
+        _latency(peers["result"]),
+        " ".join(peers["result"]["latency"]["remarks"]),
+        f"Post-training quantization as a whole process, 256 images unless said, "
+        f"{peers['request']['threads_of_ptq']} threads; medians.",
+        _costs(peers["result"]),
+        "What was promised, and what these figures say:",
+        _table(
+            ("promise", "", "figures"),
+            ((p["promise"], p["verdict"], p["figures"]) for p in peers["result"]["promises"]),
+        ),
+        "## Networks that nobody here wrote (`make zoo`)",
+        "Random weights, 224x224, through `edgewise compress file.py:factory --data random "
+        "--input-shape 3,224,224 --recipe int8 --target onnx`. *Codes off* is the largest "
+        "difference from the exact integer twin at any tensor, teacher-forced; with random weights "
+        "nothing can be said of accuracy.",
+        _zoo(zoo["result"]["networks"]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write() -> None:
+    """Write the page."""
+    store.write_bytes(PAGE, page().encode())
+
+
+def _versions(found: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in found.items() if version)
+
+
+def _latency(result: Mapping[str, Any]) -> str:
+    rows = []
+    for one in result["latency"]["measurements"]:
+        p50, over = one["statistics"]["p50_s"], result["latency_over_ours"].get(one["name"])
+        rows.append(
+            (
+                one["name"],
+                units.size(one["size_bytes"]),
+                f"{units.seconds(p50['value'])} ({units.seconds(p50['low'])} to "
+                f"{units.seconds(p50['high'])})",
+                _times(one["speed_up"]),
+                "" if over is None else _times(over),
+            )
+        )
+    return _table(("artifact", "size", "latency p50", "over float32", "its time over ours"), rows)
+
+
+def _costs(result: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            one["name"],
+            one["problem"] or units.seconds(one["wall_s"]),
+            "" if one["problem"] else units.seconds(one["cpu_s"]),
+            "" if one["problem"] else units.size(one["peak_bytes"]),
+        )
+        for one in (*result["quantizing"], *result["growing"])
+    ]
+    return _table(("", "time", "CPU time", "peak memory"), rows)
+
+
+def _zoo(networks: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            one["network"],
+            f"{one['library']} {one['version']}",
+            one["outcome"],
+            str(one["worst_code"]),
+            f"{one['integer']} of {one['layers']}",
+            units.percent(one["integer_mac_share"], 0),
+            units.seconds(one["wall_s"]),
+        )
+        for one in networks
+    ]
+    headings = ("network", "from", "outcome", "codes off", "layers in int8", "MACs in int8", "time")
+    return _table(headings, rows)
+
+
+def _times(figure: Mapping[str, float]) -> str:
+    if figure["low"] == figure["high"] == 1:
+        return "–"
+    return f"{figure['value']:.2f}x ({figure['low']:.2f} to {figure['high']:.2f})"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    write()
