@@ -33,6 +33,7 @@ _CHECK_MACS = 1e10  # of one verification: the twin computes in float64
 _CHECK_VALUES = 1 << 26  # of all tensors together: checks hold every one of them
 _MOST_CHECKED = 64
 _TIMED_IMAGES = 32
+_TAKEN = {"records"}  # names of folders beside those of the variants
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Request:
         names = [BASELINE.name, *(recipe.name for recipe in self.recipes)]
         if len(set(names)) != len(names):
             raise UsageError(f"every variant needs a name of its own, not {', '.join(names)}.")
+        if taken := {name for name in names if name.lower() in _TAKEN}:
+            raise UsageError(f"a recipe cannot be named '{taken.pop()}', as a bundle's folder is.")
 
 
 def contract_for(model: Loaded, data: Dataset) -> Preprocessing:
@@ -262,6 +265,7 @@ def _manifest(
             "digests": request.data.digests(),
         },
         "contract": request.contract.to_json(),
+        "seed": request.seed,
         "baseline": BASELINE.name,
         "variants": [_entry(work, variant) for variant in variants],
         "records": dict(records),

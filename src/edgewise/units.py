@@ -4,9 +4,14 @@
 def seconds(value: float) -> str:
     """A duration in the unit that keeps three significant digits readable."""
     for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
-        if abs(value) * factor >= 1.0:
-            return f"{value * factor:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns" if value else "0 s"
+        if abs(value) * factor >= 0.9995:  # what rounds to 1 is shown as 1
+            return f"{_three_digits(value * factor)} {unit}"
+    return f"{_three_digits(value * 1e9)} ns" if value else "0 s"
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits, never an exponent, all digits before the point."""
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def size(value: float) -> str:

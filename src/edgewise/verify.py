@@ -45,13 +45,20 @@ def verify(made: Bundle, rerun: Rerun, progress: Progress) -> tuple[Check, ...]:
         _run("accuracy", lambda: _accuracy(made)),
         _run("measurement", lambda: _measurement(made)),
     ]
-    for variant in made.manifest["variants"]:
+    variants = made.manifest.get("variants")
+    if not isinstance(variants, list) or not all(_is_named(one) for one in variants):
+        return (*checks, Check("variants", False, "the manifest's list of variants is malformed"))
+    for variant in variants:
         name = f"answers of {variant['name']}"
         if rerun.data is None:
-            checks.append(Check(name, None, f"{made.manifest['data']['name']} is not here"))
+            checks.append(Check(name, None, "the images that were scored are not here"))
         else:
             checks.append(_run(name, partial(_answers, made, variant, rerun, progress)))
     return tuple(checks)
+
+
+def _is_named(variant: object) -> bool:
+    return isinstance(variant, Mapping) and isinstance(variant.get("name"), str)
 
 
 def _run(name: str, check: Callable[[], str]) -> Check:
@@ -59,7 +66,7 @@ def _run(name: str, check: Callable[[], str]) -> Check:
         return Check(name, True, check())
     except EdgewiseError as error:
         return Check(name, False, str(error))
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except Exception as error:  # what a made-up bundle leads to is not ours to foresee
         return Check(name, False, f"the bundle is malformed: {error!r}")
 
 

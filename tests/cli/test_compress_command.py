@@ -137,13 +137,12 @@ def test_a_folder_of_other_files_is_refused(
     assert net.exists()
 
 
-@pytest.mark.parametrize("largest", [300, 2500])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(
-    net: Path, tiny_npz: Path, tmp_path: Path, largest: int,
+    net: Path, tiny_npz: Path, tmp_path: Path,
     with_little_space: Callable[..., "subprocess.CompletedProcess[str]"],
 ) -> None:  # fmt: skip
     out = tmp_path / "results/out"
-    done = with_little_space(largest, "import:edgewise.cli.compress", "compress", f"{net}:sized",
+    done = with_little_space(1000, "import:edgewise.cli.compress", "compress", f"{net}:sized",
                              "--data", tiny_npz, "--recipe", "int8", *ONNX, "-o", out,
                              "--json")  # fmt: skip
     assert done.returncode == 9, done.stderr

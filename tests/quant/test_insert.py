@@ -54,7 +54,11 @@ def test_readers_get_the_quantized_value_and_nobody_the_raw_one(calibrated: Netw
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_networks_output_is_never_clipped(calibrated: Network, method: str) -> None:
+def test_the_networks_output_is_never_clipped(
+    captured: Callable[[str], Network], tiny_data: Dataset, method: str
+) -> None:
+    split = tiny_data.split("calibration")
+    calibrated = Calibrate().apply(captured("plain").copy(), split, silent)
     ranges = dict(calibrated.ranges)
     network = inserted(calibrated, ONNX_RUNTIME, INT8, method)
     last = list(network.module.graph.nodes)[-1].all_input_nodes[0]

@@ -37,7 +37,13 @@ def json_option(command: Command) -> Command:
 
 def seed_option(command: Command) -> Command:
     """`--seed`: the same seed gives the same result on the same machine."""
-    return click.option("--seed", default=0, show_default=True, help="Seed of every draw.")(command)
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        help="Seed of every draw.",
+    )(command)
 
 
 def data_options(command: Command) -> Command:

@@ -15,7 +15,13 @@ from edgewise.errors import DeviceError
 from edgewise.measure import probe
 
 
-@click.group()
+@click.group(
+    epilog="""
+\b
+Examples:
+  edgewise devices check local
+"""
+)
 def command() -> None:
     """Look at devices before work is sent to them."""
 

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return stop.exit_code
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return _answer(error.format_message(), error.exit_code, given)
     except EdgewiseError as error:
         return _fail(str(error), error.exit_code, given)
     except (KeyboardInterrupt, click.Abort):
@@ -75,9 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int, given: list[str]) -> int:
+    print(f"edgewise: {message}", file=sys.stderr)
+    return _answer(message, code, given)
+
+
+def _answer(message: str, code: int, given: list[str]) -> int:
     if "--json" in given:
         print(json.dumps({"schema": "edgewise/1", "error": message, "exit_code": code}))
-    print(f"edgewise: {message}", file=sys.stderr)
     return code
 
 

@@ -18,7 +18,8 @@ from edgewise.cli.common import (
     seed_option,
 )
 from edgewise.data import registry
-from edgewise.models.builtin import build
+from edgewise.errors import UsageError
+from edgewise.models.builtin import BUILT_IN, build
 from edgewise.models.weights import save_weights
 
 _DEFAULT = training.Schedule()
@@ -54,7 +55,11 @@ def command(  # noqa: PLR0913 - one argument an option
     """Train MODEL from scratch: one-cycle SGD, label smoothing, EMA, bfloat16."""
     if threads:
         torch.set_num_threads(threads)
-    dataset = registry.load(data, root)
+    if out.suffix != ".safetensors" or out.is_dir():
+        raise UsageError(f"the weights go to a file NAME.safetensors, not to {out}.")
+    if model not in BUILT_IN:
+        raise UsageError(f"there is no built-in network '{model}'; known: {', '.join(BUILT_IN)}.")
+    dataset = registry.load(data, root, BUILT_IN[model].input_shape, seed)
     options = {"width": width, "batch_norm": batch_norm, "classes": len(dataset.classes)}
     torch.manual_seed(seed)
     module = build(model, options)

@@ -44,18 +44,19 @@ def command(folder: Path, data: str | None, device: str, root: Path | None, as_j
     failed = [check.name for check in checks if check.ok is False]
     if as_json:
         emit("verify", {"holds": not failed, "checks": [asdict(check) for check in checks]})
-    else:
-        console.print(_table(folder, checks))
+        raise click.exceptions.Exit(VerificationError.exit_code if failed else 0)
+    console.print(_table(folder, checks))
     if failed:
         raise VerificationError(f"{folder} does not hold: {', '.join(failed)}.")
 
 
 def _data(made: Bundle, data: str | None, root: Path | None) -> Dataset | None:
     """The images that the bundle was scored on, or None where they are not to be had."""
-    contract = Preprocessing.from_json(made.manifest["contract"])
     try:
-        return registry.load(data or made.manifest["data"]["name"], root, contract.shape)
-    except DataError:
+        contract = Preprocessing.from_json(made.manifest["contract"])
+        name, seed = made.manifest["data"]["name"], int(made.manifest.get("seed", 0))
+        return registry.load(data or str(name), root, contract.shape, seed)
+    except (DataError, KeyError, TypeError, ValueError):
         if data is not None:
             raise
         return None

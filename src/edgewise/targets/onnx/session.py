@@ -42,8 +42,8 @@ def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     except ExportError as error:
         _session(content, _options())  # refuses the model too, if that is what is wrong
         raise StorageError(
-            f"{folder} cannot hold the runtime's graph; free some space there, or let TMPDIR name "
-            "another folder, then run the same command again."
+            f"the runtime's graph could not be written to {folder}; free some space there, or let "
+            "TMPDIR name another folder, then run the same command again."
         ) from error
     return onnx.load(path)
 
