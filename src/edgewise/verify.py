@@ -1,5 +1,6 @@
 """Check a bundle again: hashes, records, figures from raw data, and the artifacts' own answers."""
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -93,7 +94,8 @@ def _records(made: Bundle) -> str:
 
 
 def _predictions(folder: Path, name: str) -> tuple[Predictions, Any]:
-    with np.load(folder / name, allow_pickle=False) as stored:
+    content = io.BytesIO((folder / name).read_bytes())  # numpy leaves a damaged file open
+    with np.load(content, allow_pickle=False) as stored:
         predictions = Predictions(stored["network"], stored["simulation"], stored["artifact"])
         return predictions, stored.get("labels")
 

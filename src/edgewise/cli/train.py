@@ -60,13 +60,14 @@ def command(  # noqa: PLR0913 - one argument an option
     if model not in BUILT_IN:
         raise UsageError(f"there is no built-in network '{model}'; known: {', '.join(BUILT_IN)}.")
     dataset = registry.load(data, root, BUILT_IN[model].input_shape, seed)
+    split, validation = dataset.split("train"), dataset.split("validation")
     options = {"width": width, "batch_norm": batch_norm, "classes": len(dataset.classes)}
     torch.manual_seed(seed)
     module = build(model, options)
     schedule = training.Schedule(epochs, batch_size, peak_lr, cutout=cutout)
     run = training.Run(
-        train=dataset.split("train"),
-        validation=dataset.split("validation"),
+        train=split,
+        validation=validation,
         contract=dataset.contract,
         schedule=schedule,
         seed=seed,
