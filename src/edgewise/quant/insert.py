@@ -23,12 +23,13 @@ def insert(
     Raises RecipeError when a tensor has no calibrated range.
     """
     module = network.module
-    for name in dict.fromkeys(placement.groups.values()):
-        members = [node for node, group in placement.groups.items() if group == name]
+    free = {group: _free_name(module, group) for group in placement.groups.values()}
+    for group, name in free.items():
+        members = [node for node, its in placement.groups.items() if its == group]
         module.add_submodule(name, _quantizer(network, members, profile, scheme, method))
-    for node, name in placement.groups.items():
+    for node, group in placement.groups.items():
         with module.graph.inserting_after(node):
-            call = module.graph.call_module(name, (node,))
+            call = module.graph.call_module(free[group], (node,))
         call.meta = {**node.meta, "path": _producer(module, node, profile).meta["path"]}
         for reader in [user for user in node.users if user is not call]:
             reader.replace_input_with(node, call)
@@ -42,6 +43,13 @@ def insert(
         module.set_submodule(str(node.target), QuantizedLayer(layer, scheme.weights, quantizer))
     module.graph.lint()
     module.recompile()
+
+
+def _free_name(module: fx.GraphModule, name: str) -> str:
+    """The name, or one like it that no layer of the user's has."""
+    while hasattr(module, name):
+        name += "_"
+    return name
 
 
 def _producer(module: fx.GraphModule, node: fx.Node, profile: Profile) -> fx.Node:

@@ -3,7 +3,9 @@
 It computes what an integer runtime must: sums of products of codes, exact, then one float32
 multiplication by input scale * weight scale / output scale, rounded half to even. It is the
 reference for an artifact's codes; the float simulation is not, because it rounds at ties by the
-accident of its sums.
+accident of its sums. What has no weights (sums, products, means, activations) is computed in
+float32 from the values of the codes; there a runtime rounds in another order and may differ by one
+code at a tie.
 
 Teacher-forced, every quantizer's codes are compared and then replaced by the artifact's own, so
 that one layer's difference is not blamed on the next.
