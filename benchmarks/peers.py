@@ -61,22 +61,19 @@ class Results:
 
     def verdicts(self) -> list[Verdict]:
         costs = _costs(self.quantizing)
-        peers = {name: [costs[one] for one in names if one in costs] for name, names in _KINDS}
+        minmax = [costs[one] for one in (ORT_U8, ORT_S8) if one in costs]
         ours = self.latency.measurements[1]
         speed_up = self.latency.speed_up(ours)
         few, many = (_cost(one) for one in self.growing)
         return [
             promises.faster_than_peers(dict(self.ratios)),
             promises.faster_than_float(speed_up, ours.machine["features"]),
-            *promises.less_than_nncf(costs[OURS], peers["nncf"]),
-            promises.near_minmax(costs[OURS], peers["onnxruntime"]),
+            *promises.less_than(costs[OURS], costs.get(NNCF), NNCF),
+            *promises.less_than(costs[OURS], costs.get(NNCF_PLAIN), NNCF_PLAIN),
+            promises.near_minmax(costs[OURS], minmax),
             promises.small_enough([costs[OURS], costs[VERIFIED]]),
             promises.memory_stays(few, many),
         ]
-
-
-# NNCF is judged as it comes; without bias correction it is shown beside, as it then does less.
-_KINDS = (("nncf", (NNCF,)), ("onnxruntime", (ORT_U8, ORT_S8)))
 
 
 @click.command()

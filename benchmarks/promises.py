@@ -55,26 +55,16 @@ class Cost:
     peak_bytes: float
 
 
-def less_than_nncf(ours: Cost, nncf: Sequence[Cost]) -> Sequence[Verdict]:
-    """nncf: its ways to do it; time and memory are each judged by its best."""
-    time, memory = "PTQ time: below NNCF", "PTQ peak memory: below NNCF"
-    if not nncf:
-        return [Verdict(promise, None, "NNCF was not run") for promise in (time, memory)]
-    fastest = min(nncf, key=lambda cost: cost.wall_s)
-    smallest = min(nncf, key=lambda cost: cost.peak_bytes)
+def less_than(ours: Cost, peer: Cost | None, name: str) -> Sequence[Verdict]:
+    """peer: what the quantizer of that name takes, None where it was not run."""
+    time, memory = f"PTQ time: below {name}", f"PTQ peak memory: below {name}"
+    if peer is None:
+        return [Verdict(promise, None, f"{name} was not run") for promise in (time, memory)]
+    seconds = f"{units.seconds(ours.wall_s)} against {units.seconds(peer.wall_s)}"
+    sizes = f"{units.size(ours.peak_bytes)} against {units.size(peer.peak_bytes)}"
     return [
-        Verdict(
-            time,
-            ours.wall_s < fastest.wall_s,
-            f"{units.seconds(ours.wall_s)} against {units.seconds(fastest.wall_s)} "
-            f"({fastest.name})",
-        ),
-        Verdict(
-            memory,
-            ours.peak_bytes < smallest.peak_bytes,
-            f"{units.size(ours.peak_bytes)} against {units.size(smallest.peak_bytes)} "
-            f"({smallest.name})",
-        ),
+        Verdict(time, ours.wall_s < peer.wall_s, seconds),
+        Verdict(memory, ours.peak_bytes < peer.peak_bytes, sizes),
     ]
 
 

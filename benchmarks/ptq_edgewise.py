@@ -5,13 +5,13 @@ Arguments: weights, pixels, number of images, output, and `verify` to check the 
 
 import importlib
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 import edgewise
+from benchmarks import contender
 from edgewise import store
 from edgewise.data.splits import array_split
 
@@ -40,4 +40,4 @@ def main(weights: str, pixels: str, images: str, out: str, *verify: str) -> None
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    contender.run(main)

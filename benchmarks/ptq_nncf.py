@@ -16,6 +16,7 @@ sys.modules["torch"] = None  # type: ignore[assignment]
 
 import nncf  # noqa: E402 - after what it must not find
 
+from benchmarks import contender  # noqa: E402
 from edgewise.data.preprocess import Preprocessing  # noqa: E402
 
 _BATCH = 16  # three times faster than one by one; 32 is no faster and costs memory
@@ -37,4 +38,4 @@ def main(model: str, pixels: str, contract: str, images: str, out: str, *plain: 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    contender.run(main)

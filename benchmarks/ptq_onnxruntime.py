@@ -4,7 +4,6 @@ Arguments: float model, pixels, contract, number of images, output, type of acti
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import quantization
 
+from benchmarks import contender
 from edgewise.data.preprocess import Preprocessing
 
 _BATCH = 16  # faster than one by one and than 32, which costs memory besides
@@ -48,4 +48,4 @@ def main(model: str, pixels: str, contract: str, images: str, out: str, kind: st
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    contender.run(main)

@@ -24,7 +24,7 @@ SAYS = {
     "models | graph | tasks": "networks; capture and cost; loss and metric",
     "data": "readers, splits, fetch, the preprocessing contract",
     "store | stats | units | progress": "whole files; intervals; how things are shown",
-    "errors": "one tree",
+    "errors | loading": "one tree; imports without the collector",
 }  # fmt: skip
 _INK, _BOX, _PAPER = "#1d2a3a", "#e7eef7", "#ffffff"
 

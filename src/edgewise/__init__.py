@@ -3,8 +3,9 @@
 The public names, loaded when they are first used: importing the package alone costs nothing.
 """
 
-import importlib
 from typing import Any
+
+from edgewise.loading import load_module
 
 PUBLIC = {
     "Calibrate": "edgewise.steps.calibrate",
@@ -31,7 +32,7 @@ _NAMED_OTHERWISE = {"load_data": "load"}
 def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
         raise AttributeError(f"module 'edgewise' has no attribute '{name}'")
-    module = importlib.import_module(PUBLIC[name])
+    module = load_module(PUBLIC[name])
     return getattr(module, _NAMED_OTHERWISE.get(name, name))
 
 

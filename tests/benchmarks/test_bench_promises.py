@@ -27,7 +27,8 @@ def test_a_tie_within_the_interval_is_as_fast(
 
 def test_without_peers_nothing_is_judged() -> None:
     assert promises.faster_than_peers({}).word == "NOT JUDGED"
-    assert [one.holds for one in promises.less_than_nncf(cost("ours", 1, 1), [])] == [None, None]
+    unknown = promises.less_than(cost("ours", 1, 1), None, "a peer")
+    assert [one.holds for one in unknown] == [None, None]
     assert promises.near_minmax(cost("ours", 1, 1), []).holds is None
 
 
@@ -38,12 +39,12 @@ def test_speed_up_is_judged_only_where_it_was_promised() -> None:
     assert promises.faster_than_float(fast, ["avx2"]).holds is None
 
 
-def test_time_and_memory_are_each_held_against_the_best_of_the_peer() -> None:
-    quick, slim = cost("quick", 3.0, 900), cost("slim", 9.0, 500)
-    time, memory = promises.less_than_nncf(cost("ours", 4.0, 600), [quick, slim])
-    assert (time.holds, memory.holds) == (False, False)
-    time, memory = promises.less_than_nncf(cost("ours", 2.9, 499), [quick, slim])
-    assert (time.holds, memory.holds) == (True, True)
+def test_time_and_memory_are_judged_apart() -> None:
+    time, memory = promises.less_than(cost("ours", 4.0, 499), cost("peer", 3.0, 500), "peer")
+    assert (time.holds, memory.holds) == (False, True)
+    time, memory = promises.less_than(cost("ours", 2.9, 500), cost("peer", 3.0, 500), "peer")
+    assert (time.holds, memory.holds) == (True, False)
+    assert all("peer" in one.promise for one in (time, memory))
 
 
 @pytest.mark.parametrize(("wall_s", "holds"), [(3.9, True), (4.1, False)])

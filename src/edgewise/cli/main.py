@@ -1,14 +1,15 @@
 """`edgewise`: finds the command, turns our own errors into one sentence and an exit code."""
 
-import importlib
+import gc
 import json
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import NoReturn, cast
 
 import click
 
 from edgewise.errors import EdgewiseError
+from edgewise.loading import load_module
 
 # The one visible table of commands. A module is imported only when its command is used, so that
 # help answers at once: torch alone takes a second to load.
@@ -44,7 +45,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return cast(click.Command, importlib.import_module(COMMANDS[cmd_name][0]).command)
+        return cast(click.Command, load_module(COMMANDS[cmd_name][0]).command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -85,5 +86,12 @@ def _answer(message: str, code: int, given: list[str]) -> int:
     return code
 
 
+def run() -> NoReturn:
+    """The program: one command in a process of its own."""
+    code = main()
+    gc.freeze()  # else Python looks through all of torch for cycles before it drops everything
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

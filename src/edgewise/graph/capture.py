@@ -22,6 +22,7 @@ from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, first_output, module_of
 from edgewise.graph.raising import raise_layers, tidy_names
 from edgewise.graph.regions import declared_regions
+from edgewise.loading import paused_collector
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +152,11 @@ def _export(module: nn.Module, example: Tensor) -> fx.GraphModule:
     level = logging.getLogger("torch").level
     try:
         # torch.export warns, logs and prints what the error below says.
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            paused_collector(),
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             logging.getLogger("torch").setLevel(logging.CRITICAL)
             program = torch.export.export(

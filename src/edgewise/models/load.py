@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from edgewise import store
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError, UsageError
+from edgewise.loading import paused_collector
 from edgewise.models.builtin import BUILT_IN, build
-from edgewise.models.program import load_program
 from edgewise.models.weights import Weights, apply_weights, load_weights
 
 Shape = tuple[int, int, int]
@@ -73,7 +73,8 @@ def _built_in(name: str, path: Path | None, options: Mapping[str, Any] | None) -
     chosen = options if options is not None else stored
     if weights is None or path is None:
         return Loaded(name, name, build(name, chosen), entry.input_shape)
-    with torch.device("meta"):  # neither drawn nor stored: the weights come from the file
+    # On no device: its values are neither drawn nor stored, they come from the file.
+    with paused_collector(), torch.device("meta"):
         module = build(name, chosen)
     apply_weights(module, weights, path, assign=True)
     contract = weights.contract
@@ -172,6 +173,9 @@ def _beside(path: Path) -> Iterator[None]:
 
 
 def _from_program(path: Path) -> Loaded:
+    # Reading exported programs takes half a second of imports that nothing else needs.
+    from edgewise.models.program import load_program  # noqa: PLC0415
+
     module, example = load_program(path)
     shape = None if example is None else _shape_of(example)
     return Loaded(path.stem, path.name, module, shape, inputs={"program": store.digest_file(path)})
