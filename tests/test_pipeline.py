@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from edgewise import pipeline
 from edgewise.bundle import Bundle, read_bundle, verify_hashes
 from edgewise.data.dataset import Dataset, Split
 from edgewise.data.preprocess import Preprocessing, finished, natural
@@ -19,7 +18,9 @@ from edgewise.devices.local import LocalDevice
 from edgewise.errors import ExportError, ModelError, StorageError, UsageError
 from edgewise.measure import QUICK
 from edgewise.models.load import Loaded
-from edgewise.pipeline import Request, compress, contract_for
+from edgewise.pipeline import compress as pipeline
+from edgewise.pipeline.compress import compress
+from edgewise.pipeline.request import Request, contract_for
 from edgewise.presets import FP16, INT8
 from edgewise.progress import silent
 from edgewise.recipe import Recipe

@@ -18,11 +18,15 @@ from edgewise.presets import FLOAT32, PRESETS
 from edgewise.progress import Progress
 from edgewise.quant.scheme import WIDTHS, Scheme
 from edgewise.recipe import SCHEMA, STEPS, Recipe
+from edgewise.steps.adaround import AdaRound
 from edgewise.steps.calibrate import Calibrate
+from edgewise.steps.correct import BiasCorrect
+from edgewise.steps.equalize import Equalize
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
 from edgewise.steps.quantize import Quantize
 from edgewise.steps.step import Step
+from edgewise.steps.store_weights import StoreWeights
 
 ALL = [FLOAT32, *PRESETS.values()]
 JSON = st.recursive(
@@ -46,12 +50,18 @@ def test_a_recipe_goes_through_json_and_back(recipe: Recipe) -> None:
 def test_any_settings_go_through_json_and_back(
     bits: tuple[int, int], ranges: str, globs: list[str], images: int
 ) -> None:
-    steps = (Fold(), Calibrate(images), Quantize(Scheme(*bits), ranges, tuple(globs)))
+    steps = (
+        Fold(), Equalize(sweeps=images), Calibrate(images),
+        Quantize(Scheme(*bits), ranges, tuple(globs)), BiasCorrect(images),
+        AdaRound(images, weight=images / 3, scales="keep"), BiasCorrect(),
+    )  # fmt: skip
     recipe = Recipe("x-1_y", steps)
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
 
-@pytest.mark.parametrize("recipe", ALL, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    "recipe", [one for one in ALL if not one.trains], ids=lambda recipe: recipe.name
+)
 def test_the_users_network_is_never_changed(
     recipe: Recipe, tiny_name: str, make_tiny: Callable[[str], nn.Module], tiny_data: Dataset,
     tiny_images: Tensor,
@@ -86,6 +96,9 @@ def test_applying_twice_gives_the_same(
     [
         (Quantize(), Fold()), (Quantize(), Quantize()), (Quantize(), Half()),
         (Quantize(), Calibrate()), (Fold(), Calibrate()), (Calibrate(),),
+        (StoreWeights(), Half()), (StoreWeights(), Quantize()), (StoreWeights(), StoreWeights()),
+        (AdaRound(),), (Fold(), BiasCorrect(), Quantize()), (Quantize(), Equalize()),
+        (Quantize(), AdaRound(), Fold()),
     ],
 )  # fmt: skip
 def test_orders_that_cannot_work_are_refused_when_the_recipe_is_made(
@@ -110,9 +123,11 @@ def test_missing_images_are_told_before_any_step(captured: Callable[[str], Netwo
 
 
 def test_what_a_recipe_needs_and_leaves() -> None:
-    assert [(r.name, r.needs_data, r.quantizes) for r in ALL] == [
-        ("float32", False, False), ("fp16", False, False), ("int8", True, True),
+    assert [(r.name, r.needs_data, r.quantizes) for r in ALL if not r.trains] == [
+        ("float32", False, False), ("fp16", False, False), ("int8-weights", False, False),
+        ("int8", True, True),
     ]  # fmt: skip
+    assert all(r.needs_data and r.quantizes for r in ALL if r.trains)
 
 
 def test_every_step_is_noted_in_order(
@@ -143,7 +158,7 @@ def written(*steps: Any, **more: Any) -> dict[str, Any]:
         ({"schema": SCHEMA, "name": "x", "steps": {}}, "name and a list"),
         ({"schema": SCHEMA, "steps": []}, "name and a list"),
         (written(name=5), "name and a list"),
-        (written("fold"), "not a step; known steps are fold, calibrate, quantize, half"),
+        (written("fold"), "not a step; known steps are fold, equalize, calibrate, quantize, "),
         (written({}), "not a step"), (written({"step": "prune"}), "not a step"),
         (written({"step": []}), "not a step"), (written({"step": {}}), "not a step"),
         (written({"step": "fold", "bits": 8}), "step 'fold' has no setting 'bits'; it has none"),
@@ -188,13 +203,17 @@ def test_any_value_of_any_setting_is_taken_or_refused(
 ) -> None:
     names = [name for name in kind().to_json() if name != "step"] or ["none"]
     chosen = data.draw(st.sampled_from(names))
+    # As short a recipe as the step may stand in.
+    before = [{"step": "quantize"}] if kind.refines else []
+    after = [{"step": "half"}] if kind is Calibrate else []
     try:
-        made = Recipe.from_json(written({"step": kind.name, chosen: value}, {"step": "half"}))
+        made = Recipe.from_json(written(*before, {"step": kind.name, chosen: value}, *after))
     except RecipeError:
         return
-    assert made.to_json()["steps"][0][chosen] == (
-        tuple(value) if isinstance(value, list) else value
-    )
+    expected = tuple(value) if isinstance(value, list) else value
+    if isinstance(value, dict):  # settings of its own, whose defaults are filled in
+        expected = {**kind().to_json()[chosen], **value}
+    assert made.to_json()["steps"][len(before)][chosen] == expected
 
 
 @dataclass(frozen=True)
@@ -225,3 +244,28 @@ def test_a_recipe_without_steps_changes_nothing(
     made = Recipe("nothing", ()).apply(captured("plain"))
     with torch.no_grad():
         assert torch.equal(made.network(tiny_images), captured("plain")(tiny_images))
+
+
+def test_steps_that_refine_see_the_float_network_and_leave_it_behind(
+    captured: Callable[[str], Network], tiny_data: Dataset, tiny_images: Tensor
+) -> None:
+    seen: list[Network] = []
+
+    @dataclass(frozen=True)
+    class Looking(Step):
+        name: ClassVar[str] = "looking"
+        refines: ClassVar[bool] = True
+
+        def apply(self, network: Network, data: Split | None, progress: Progress) -> Network:
+            assert network.reference is not None
+            seen.append(network.reference)
+            return network
+
+    recipe = Recipe("x", (Fold(), Calibrate(), Quantize(), Looking(), Looking()))
+    made = recipe.apply(captured("plain"), tiny_data.split("calibration")).network
+    assert made.reference is None
+    assert len(seen) == 2
+    with torch.no_grad():
+        truth = FLOAT32.apply(captured("plain")).network(tiny_images)
+        for reference in seen:
+            assert torch.equal(reference(tiny_images), truth)

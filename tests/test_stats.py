@@ -186,4 +186,4 @@ def test_intervals_cover_the_truth_when_every_process_has_its_own_luck(
     ("freedom", "value"), [(1, 12.706), (4, 2.776), (7, 2.3646), (10, 2.2281), (30, 2.0423)]
 )
 def test_students_quantile_is_the_tables(freedom: int, value: float) -> None:
-    assert stats._student(freedom) == pytest.approx(value, abs=0.002)
+    assert stats.student(freedom) == pytest.approx(value, abs=0.002)

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from edgewise import training
 from edgewise.cli.main import main
 from edgewise.data.dataset import Dataset, Split
 from edgewise.data.preprocess import finished
 from edgewise.data.splits import array_split
 from edgewise.errors import ModelError, StorageError, UsageError
-from edgewise.training import Run, Schedule, augment, evaluate, train
+from edgewise.training.augment import augment
+from edgewise.training.evaluate import evaluate
+from edgewise.training.loop import Run, train
+from edgewise.training.schedule import Schedule
 
 GENTLE = Schedule(epochs=3, batch_size=16, peak_lr=0.05, shift=0, flip=False, ema=0.9)
 
@@ -295,7 +297,7 @@ def test_accuracy_does_not_depend_on_batches(
     split = tiny_data.split("test")
     module = net()
     whole = evaluate(module, split, run.contract)
-    monkeypatch.setattr(training, "_EVALUATION_BATCH", 7)
+    monkeypatch.setattr("edgewise.training.evaluate._EVALUATION_BATCH", 7)
     assert evaluate(module, split, run.contract) == whole
     assert split.labels is not None
     flipped = array_split("x", split.images.read(0, 40), (split.labels + 1) % 4)

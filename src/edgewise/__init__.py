@@ -19,6 +19,7 @@ PUBLIC = {
     "Quantize": "edgewise.steps.quantize",
     "Recipe": "edgewise.recipe",
     "Scheme": "edgewise.quant.scheme",
+    "StoreWeights": "edgewise.steps.store_weights",
     "Variant": "edgewise.measure",
     "capture": "edgewise.graph.capture",
     "connect": "edgewise.devices.url",

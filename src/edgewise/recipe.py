@@ -12,25 +12,34 @@ from edgewise.data.dataset import Split
 from edgewise.errors import RecipeError
 from edgewise.graph.network import Network
 from edgewise.progress import Progress, silent
+from edgewise.steps.adaround import AdaRound
 from edgewise.steps.calibrate import Calibrate
+from edgewise.steps.correct import BiasCorrect
+from edgewise.steps.equalize import Equalize
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
+from edgewise.steps.qat import Material, Qat
 from edgewise.steps.quantize import Quantize
 from edgewise.steps.step import Step
+from edgewise.steps.store_weights import StoreWeights
 from edgewise.targets.target import Export, Target
+from edgewise.training.schedule import Curves
 
 SCHEMA = "recipe/1"
-STEPS: tuple[type[Step], ...] = (Fold, Calibrate, Quantize, Half)
+STEPS: tuple[type[Step], ...] = (
+    Fold, Equalize, Calibrate, Quantize, Qat, AdaRound, BiasCorrect, Half, StoreWeights,
+)  # fmt: skip
 
 Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
 class StepNote:
-    """What one step took, for the report."""
+    """What one step took, for the report; curves: of its training."""
 
     step: str
     seconds: float
+    curves: Curves | None = None
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,20 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
             raise RecipeError(f"a recipe's name is letters, digits, - and _, not '{self.name}'.")
+        for step in self.steps[:-1]:
+            if step.stores:
+                raise RecipeError(
+                    f"'{step.name}' comes last in a recipe, and in recipe '{self.name}' something "
+                    "follows it; put that before."
+                )
         quantized = None
         for step in self.steps:
-            if quantized is not None:
+            if step.refines and quantized is None:
+                raise RecipeError(
+                    f"'{step.name}' in recipe '{self.name}' refines integer layers and there are "
+                    "none yet; put it after quantize."
+                )
+            if quantized is not None and not step.refines:
                 raise RecipeError(
                     f"'{step.name}' cannot follow '{quantized}' in recipe '{self.name}': after "
                     "that the weights are integers. Put it before."
@@ -82,24 +102,46 @@ class Recipe:
         """Whether the result has integer layers."""
         return any(step.quantizes for step in self.steps)
 
+    @property
+    def trains(self) -> bool:
+        """Whether labelled images to train on are needed."""
+        return any(isinstance(step, Qat) for step in self.steps)
+
     def apply(
-        self, network: Network, data: Split | None = None, progress: Progress = silent
+        self,
+        network: Network,
+        data: Split | None = None,
+        progress: Progress = silent,
+        material: Material | None = None,
     ) -> Compressed:
-        """Apply the steps to a copy of `network`; raises RecipeError when data are missing."""
+        """Apply the steps to a copy of `network`; raises RecipeError when data are missing.
+
+        data: calibration images; material: what recipes that train need.
+        """
         if self.needs_data and (data is None or len(data) == 0):
             raise RecipeError(f"recipe '{self.name}' needs calibration images and got none.")
+        if self.trains and material is None:
+            raise RecipeError(f"recipe '{self.name}' trains, and got no images to train on.")
         current, notes = network.copy(), []
+        refined = any(step.refines for step in self.steps)
         for step in self.steps:
-            start = time.perf_counter()
-            current = step.apply(current, data, progress)
-            notes.append(StepNote(step.name, time.perf_counter() - start))
-        return Compressed(current, self, tuple(notes))
+            start, curves = time.perf_counter(), None
+            if isinstance(step, Qat):
+                assert material is not None
+                trained = step.train(current, material, progress)
+                current, curves = trained.network, trained.curves
+                current = replace(current, reference=trained.latent if refined else None)
+            else:
+                reference = current.copy() if step.quantizes and refined else current.reference
+                current = replace(step.apply(current, data, progress), reference=reference)
+            notes.append(StepNote(step.name, time.perf_counter() - start, curves))
+        return Compressed(replace(current, reference=None), self, tuple(notes))
 
     def with_kept_float(self, globs: Sequence[str]) -> "Recipe":
         """The same recipe with more layers kept in float."""
         steps = tuple(
             replace(step, keep_float=(*step.keep_float, *globs))
-            if isinstance(step, Quantize)
+            if isinstance(step, Quantize | Qat)
             else step
             for step in self.steps
         )

@@ -139,10 +139,10 @@ def _spread(each: Sequence[float] | Samples) -> float:
     if len(each) < 2:
         return 1.0
     error = float(np.log(np.asarray(each) / each[0]).std(ddof=1)) / math.sqrt(len(each))
-    return math.exp(_student(len(each) - 1) * error)
+    return math.exp(student(len(each) - 1) * error)
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """The 97.5 % quantile of Student's t (Cornish-Fisher beyond the table, to 0.001)."""
     if freedom <= len(_STUDENT):
         return _STUDENT[freedom - 1]

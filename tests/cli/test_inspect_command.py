@@ -9,9 +9,13 @@ import torch
 from onnx import TensorProto, helper
 
 from edgewise.cli.main import main
+from edgewise.data.dataset import Dataset
 from edgewise.graph.network import Network
 from edgewise.presets import FP16
-from edgewise.recipe import Compressed
+from edgewise.quant.scheme import Scheme
+from edgewise.recipe import Compressed, Recipe
+from edgewise.steps.fold import Fold
+from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
 
 Said = Callable[..., tuple[int, Any, str]]
@@ -92,7 +96,33 @@ def test_an_artifact_says_how_each_layer_is_stored_and_run(said: Said, artifacts
     assert [layer["weights"] for layer in layers] == [162, 270, 35, 28]
     _, half, _ = said("inspect", artifacts / "fp16.onnx")
     assert {layer["stored"] for layer in half["result"]["layers"]} == {"float16"}
+    for found, width, kind in ((layers, 1, "uint8"), (half["result"]["layers"], 2, "float")):
+        assert [one["size_bytes"] for one in found] == [width * one["weights"] for one in found]
+        assert {one["activations"] for one in found} == {kind}
     assert main(["inspect", str(artifacts / "int8.onnx")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "stored", "per_byte"), [(4, "int4", 2), (3, "int4", 2), (2, "int2", 4)]
+)
+@pytest.mark.parametrize("activations", [8, 4, 3, 2])
+def test_an_artifact_of_few_bits_says_how_few(
+    said: Said, captured: Callable[[str], Network], tiny_data: Dataset, tiny_images: torch.Tensor,
+    tmp_path: Path, weights: int, stored: str, per_byte: int, activations: int,
+) -> None:  # fmt: skip
+    recipe = Recipe("narrow", (Fold(), Quantize(Scheme(weights, activations))))
+    made = recipe.apply(captured("plain"), tiny_data.split("calibration"))
+    made.export(OnnxTarget(), tmp_path / "m.onnx", tiny_images)
+    _, answer, _ = said("inspect", tmp_path / "m.onnx")
+    layers = answer["result"]["layers"]
+    assert {layer["stored"] for layer in layers} == {stored}
+    assert [layer["size_bytes"] for layer in layers] == [
+        -(-layer["weights"] // per_byte) for layer in layers
+    ]
+    assert {layer["operator"] for layer in layers} == {"QLinearConv", "QGemm"}
+    # Images come in 8 bits, whatever the rest; the third layer reads codes that were pooled.
+    kinds = [layer["activations"] for layer in layers]
+    assert kinds == ["uint8", *[f"uint{activations}"] * 3]
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other"])
@@ -121,5 +151,6 @@ def test_an_artifact_of_others_may_name_nothing(said: Said, tmp_path: Path) -> N
     code, answer, _ = said("inspect", tmp_path / "net.onnx")
     assert code == 0
     (layer,) = answer["result"]["layers"]
-    assert (layer["stored"], layer["weights"]) == ("float", 6)
+    assert (layer["stored"], layer["weights"], layer["activations"]) == ("float", 6, "float")
+    assert layer["size_bytes"] >= 24
     assert "Conv" in layer["operator"] or layer["operator"] == "unknown"

@@ -21,7 +21,7 @@ def quantized(weight_codes: Tensor, bias: Tensor | None, groups: int = 1) -> Qua
     form = Form(kind, "x", {**GEOMETRY, "groups": groups} if kind == "conv2d" else {})
     source = FakeQuantize(IntType(8, signed=False), torch.tensor(0.5), torch.tensor(0.0))
     float_layer = WeightedLayer(form, nn.Parameter(weight_codes.float()), None)
-    layer = QuantizedLayer(float_layer, IntType(8, signed=True, narrow=True), source)
+    layer = QuantizedLayer.of(float_layer, IntType(8, signed=True, narrow=True), source)
     layer.weight_codes = weight_codes.to(torch.int8)
     layer.bias_codes = None if bias is None else bias.to(torch.int32)
     return layer

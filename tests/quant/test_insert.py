@@ -9,8 +9,9 @@ from edgewise.data.dataset import Dataset
 from edgewise.errors import RecipeError
 from edgewise.graph.network import Network, module_of, operation
 from edgewise.progress import silent
+from edgewise.quant.assign import Assignment
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
-from edgewise.quant.insert import find_source, insert
+from edgewise.quant.insert import Insertion, find_source, insert
 from edgewise.quant.observers import METHODS, min_max
 from edgewise.quant.placement import place
 from edgewise.quant.profiles import ONNX_RUNTIME, Profile
@@ -30,7 +31,9 @@ def quantizers(network: Network) -> dict[str, FakeQuantize]:
 
 
 def inserted(network: Network, runtime: Profile, scheme: Scheme, method: str) -> Network:
-    insert(network, place(network, runtime), runtime, scheme, METHODS[method])
+    insert(
+        network, Insertion(place(network, runtime), runtime, Assignment(scheme), METHODS[method])
+    )
     return network
 
 
@@ -93,7 +96,7 @@ def test_members_of_one_group_share_one_quantizer_that_covers_all(
     network = Calibrate().apply(captured("concat").copy(), tiny_data.split("calibration"), silent)
     runtime = replace(ONNX_RUNTIME, shared=frozenset({"cat"}))
     placement = place(network, runtime)
-    insert(network, placement, runtime, INT8, min_max)
+    insert(network, Insertion(placement, runtime, Assignment(INT8), min_max))
     (joined,) = (n for n in network.module.graph.nodes if operation(network.module, n) == "cat")
     shared = module_of(network.module, next(iter(joined.users)))
     assert isinstance(shared, FakeQuantize)
@@ -111,7 +114,10 @@ def test_without_a_range_for_a_tensor_nothing_is_inserted(
 ) -> None:
     network = captured("plain").copy()
     with pytest.raises(RecipeError, match="calibrate before quantizing"):
-        insert(network, place(network, ONNX_RUNTIME), ONNX_RUNTIME, INT8, min_max)
+        insert(
+            network,
+            Insertion(place(network, ONNX_RUNTIME), ONNX_RUNTIME, Assignment(INT8), min_max),
+        )
 
 
 def test_the_simulation_stays_near_the_float_network(

@@ -139,3 +139,53 @@ def test_a_range_scales_with_the_values(method: str, values: list[float], expone
     low, high = METHODS[method](Histogram.of(small), 8)
     scaled = METHODS[method](Histogram.of(small * scale), 8)
     assert scaled == pytest.approx((low * scale, high * scale), rel=1e-9)
+
+
+def mass_error(method: str, outlier: float, bits: int) -> float:
+    """Error on the ordinary values, where one in 20,001 is not, in standard deviations."""
+    values = torch.cat([SAMPLES["normal"], torch.tensor([outlier])])
+    return rms(SAMPLES["normal"], METHODS[method](Histogram.of(values), bits), bits)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize(("method", "share"), [("percentile", 0.5), ("entropy", 0.8)])
+def test_an_outlier_costs_the_others_less_where_it_is_clipped(
+    method: str, share: float, bits: int
+) -> None:
+    assert mass_error(method, 100.0, bits) < share * mass_error("min-max", 100.0, bits)
+
+
+def test_percentiles_ignore_one_outlier_whatever_its_size() -> None:
+    ranges = [
+        percentile(Histogram.of(torch.cat([SAMPLES["normal"], torch.tensor([size])])), 8)
+        for size in (30.0, 300.0)
+    ]
+    width = 300 / 1024  # of the coarser histogram's bins
+    assert ranges[0] == pytest.approx(ranges[1], abs=2 * width)
+    assert ranges[1][1] < 6
+
+
+@pytest.mark.parametrize("method", ["percentile", "mse", "entropy"])
+def test_only_everything_seen_keeps_the_largest_value_to_half_a_step(method: str) -> None:
+    """Where the largest values are the answer, nothing but min-max will do."""
+    values = torch.cat([SAMPLES["heavy"], torch.tensor([200.0])])
+    seen, kind = Histogram.of(values), IntType(4, signed=False)
+
+    def worst(bounds: tuple[float, float]) -> tuple[float, float]:
+        scale, zero = affine_parameters(*bounds, kind)
+        rounded = dequantize(quantize(values, scale, zero, kind), scale, zero)
+        return float((rounded - values).abs().max()), float(scale)
+
+    error, step = worst(min_max(seen, 4))
+    assert error <= step  # half for rounding, half for the zero point's
+    assert worst(METHODS[method](seen, 4))[0] > 2 * error
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_at_few_bits_least_error_beats_every_other_method_on_a_bell(bits: int) -> None:
+    errors = {
+        name: rms(SAMPLES["normal"], method(Histogram.of(SAMPLES["normal"]), bits), bits)
+        for name, method in METHODS.items()
+    }
+    assert errors["mse"] <= 1.001 * min(errors.values())
+    assert errors["mse"] < 0.9 * errors["min-max"]

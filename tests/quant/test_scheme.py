@@ -33,10 +33,24 @@ def test_widths_that_are_not_offered_are_refused_when_they_are_asked_for(bits: A
         Scheme(activation_bits=bits)
 
 
-def test_weights_are_symmetric_in_every_width() -> None:
+def test_only_weights_of_eight_bits_leave_a_code_out() -> None:
     for bits in WIDTHS:
         weights = Scheme(bits, 8).weights
-        assert weights.low == -weights.high
+        assert weights.high - weights.low == 2**bits - (2 if bits == 8 else 1)
+
+
+@pytest.mark.parametrize("scheme", [INT8, Scheme(4, 8), Scheme(8, 2), Scheme(3, 3)])
+def test_a_scheme_is_found_by_its_name(scheme: Scheme) -> None:
+    assert Scheme.parse(scheme.name) == scheme
+    assert Scheme.parse(f"w{scheme.weight_bits}a{scheme.activation_bits}") == scheme
+
+
+@pytest.mark.parametrize(
+    "name", ["", "8", "int", "w4", "a4", "w4a", "int48", "w5a5", "W4A4", "w4a4 "]
+)
+def test_what_is_no_scheme_is_refused(name: str) -> None:
+    with pytest.raises(RecipeError):
+        Scheme.parse(name)
 
 
 def test_a_scheme_is_named_by_its_bits() -> None:

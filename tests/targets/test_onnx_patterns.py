@@ -11,6 +11,10 @@ from torch.nn import functional as F
 from edgewise.data.dataset import Dataset
 from edgewise.graph.capture import capture
 from edgewise.presets import INT8
+from edgewise.quant.scheme import Scheme
+from edgewise.recipe import Recipe
+from edgewise.steps.fold import Fold
+from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
 
 Middle = Callable[[Tensor, Tensor], Tensor]
@@ -40,24 +44,36 @@ JOINED: dict[str, Middle] = {
     "gated": lambda one, two: one * torch.sigmoid(two.mean((2, 3), keepdim=True)),
     "unfused": lambda one, two: F.leaky_relu(F.relu(one)) + F.silu(F.hardtanh(two)),
     "turned": lambda one, two: F.relu(one.permute(0, 1, 3, 2)) + two,
+    "clipped twice": lambda one, two: F.relu(F.relu6(one)) + F.hardtanh(F.relu(two)),
+    "clipped thrice": lambda one, two: F.relu(F.hardtanh(F.relu6(one))) + two,
+    "clipped sum": lambda one, two: F.relu6(F.relu(one + two)),
+    "clipped after pooling": lambda one, two: (
+        F.relu6(F.relu(F.max_pool2d(one, 2))) + F.relu(F.relu6(F.avg_pool2d(two, 2)))
+    ),
+    "clipped sigmoid": lambda one, two: F.hardtanh(torch.sigmoid(two), 0.2, 0.6) + F.relu6(one),
 }
+W4A4 = Recipe("w4a4", (Fold(), Quantize(Scheme(4, 4))))
+W2A2 = Recipe("w2a2", (Fold(), Quantize(Scheme(2, 2))))
 
 
-def exported(make: Callable[[], nn.Module], data: Dataset, path: Path) -> None:
+def exported(
+    make: Callable[[], nn.Module], data: Dataset, path: Path, recipe: Recipe = INT8
+) -> None:
     torch.manual_seed(0)
     images = torch.from_numpy(next(data.split("test").batches(8, data.contract)))
     network = capture(make().eval(), data.contract)
-    made = INT8.apply(network, data.split("calibration"))
+    made = recipe.apply(network, data.split("calibration"))
     export = made.export(OnnxTarget(), path, images)
     assert export.worst <= 1
     assert export.integer_share == 1
 
 
+@pytest.mark.parametrize("recipe", [INT8, W4A4, W2A2], ids=lambda recipe: recipe.name)
 @pytest.mark.parametrize("name", JOINED)
 def test_an_activation_after_anything_is_what_the_network_says(
-    name: str, tiny_data: Dataset, tmp_path: Path
+    name: str, recipe: Recipe, tiny_data: Dataset, tmp_path: Path
 ) -> None:
-    exported(lambda: Between(JOINED[name]), tiny_data, tmp_path / "m.onnx")
+    exported(lambda: Between(JOINED[name]), tiny_data, tmp_path / "m.onnx", recipe)
 
 
 def test_an_activation_after_a_concatenation_is_what_the_network_says(

@@ -17,12 +17,13 @@ from edgewise.data.preprocess import Preprocessing, natural
 from edgewise.errors import ExportError, ParityError, StorageError, UnsupportedOpError, UsageError
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
-from edgewise.presets import FLOAT32, FP16, INT8
+from edgewise.presets import FLOAT32, FP16, INT8, INT8_WEIGHTS
 from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Compressed, Recipe
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
 from edgewise.steps.quantize import Quantize
+from edgewise.steps.store_weights import StoreWeights
 from edgewise.store import digest_file
 from edgewise.targets.onnx import audit as audit_module
 from edgewise.targets.onnx import target as target_module
@@ -31,7 +32,10 @@ from edgewise.targets.onnx.writer import CONTRACT_KEY, Written, write
 from edgewise.targets.table import TARGETS, target
 from edgewise.targets.target import Export
 
-RECIPES = (FLOAT32, FP16, INT8, Recipe("w4a4", (Fold(), Quantize(Scheme(4, 4)))))
+RECIPES = (
+    FLOAT32, FP16, INT8_WEIGHTS, Recipe("int2-weights", (Fold(), StoreWeights(2))), INT8,
+    Recipe("w4a4", (Fold(), Quantize(Scheme(4, 4)))),
+)  # fmt: skip
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:

@@ -15,13 +15,15 @@ from edgewise.cli.common import (
     progress_bars,
     seed_option,
 )
+from edgewise.cli.keep_float import kept_float
 from edgewise.cli.models import load_both, model_options, parse_options
 from edgewise.cli.results import show_bundle
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.measure import FULL, QUICK
 from edgewise.models.load import load_model
-from edgewise.pipeline import Request, compress
+from edgewise.pipeline.compress import compress
+from edgewise.pipeline.request import Request
 from edgewise.presets import PRESETS
 from edgewise.recipe import Recipe
 from edgewise.targets.table import TARGETS, target
@@ -47,7 +49,10 @@ every figure is shown beside it. With --device the artifacts are measured there.
 @click.option("--recipe", "recipes", multiple=True, required=True, metavar="PRESET|FILE.json")
 @click.option("--target", "target_name", required=True, type=click.Choice(list(TARGETS)))
 @click.option(
-    "--keep-float", multiple=True, metavar="GLOB", help="Layers that stay in float; repeatable."
+    "--keep-float",
+    multiple=True,
+    metavar="GLOB|FILE.json:N",
+    help="Layers that stay in float, or the N worst of a ranking; repeatable.",
 )
 @click.option("--device", help="Measure there: local.")
 @click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")
@@ -73,8 +78,10 @@ def command(  # noqa: PLR0913 - one argument an option
     as_json: bool,
 ) -> None:
     """Compress MODEL by each recipe, verify every artifact, and write a bundle."""
-    chosen = tuple(load_recipe(name).with_kept_float(keep_float) for name in recipes)
+    asked = tuple(load_recipe(name) for name in recipes)
     loaded = load_model(model, weights, parse_options(options))
+    globs = kept_float(keep_float, loaded.inputs)
+    chosen = tuple(recipe.with_kept_float(globs) for recipe in asked)
     dataset, contract = load_both(loaded, data, root, parse_shape(input_shape), seed)
     if dataset.split("test").labels is None:
         notes.print(f"{dataset.name} has no labels: agreement is reported, not accuracy.")

@@ -19,7 +19,8 @@ from edgewise.data.fetch import fetch
 from edgewise.devices.url import connect
 from edgewise.measure import QUICK
 from edgewise.models.load import load_model
-from edgewise.pipeline import Request, compress, contract_for
+from edgewise.pipeline.compress import compress
+from edgewise.pipeline.request import Request, contract_for
 from edgewise.presets import FP16, INT8
 from edgewise.report import page
 from edgewise.targets.onnx.target import OnnxTarget

@@ -88,10 +88,12 @@ def _artifact_table(path: Path, layers: tuple[ArtifactLayer, ...]) -> Table:
     table = Table(title=f"{path} ({units.size(path.stat().st_size)})", show_footer=True)
     table.add_column("layer", f"{len(layers)} layers")
     table.add_column("stored as")
+    table.add_column("activations")
     table.add_column("runs as")
-    table.add_column(
-        "weights", units.count(sum(layer.weights for layer in layers)), justify="right"
-    )
-    for layer in layers:
-        table.add_row(layer.name, layer.stored, layer.operator, units.count(layer.weights))
+    weights, size = sum(one.weights for one in layers), sum(one.size_bytes for one in layers)
+    table.add_column("weights", units.count(weights), justify="right")
+    table.add_column("in the file", units.size(size), justify="right")
+    for one in layers:
+        numbers = units.count(one.weights), units.size(one.size_bytes)
+        table.add_row(one.name, one.stored, one.activations, one.operator, *numbers)
     return table

@@ -18,10 +18,12 @@ COMMANDS = {
     "data": ("edgewise.cli.data", "List and fetch data sets."),
     "train": ("edgewise.cli.train", "Train a reference network."),
     "inspect": ("edgewise.cli.inspect", "Layers, regions, MACs and bytes of a model or artifact."),
+    "sensitivity": ("edgewise.cli.sensitivity", "Which layers suffer most from quantization."),
     "compress": ("edgewise.cli.compress", "Compress a model, verify it, write a bundle."),
     "evaluate": ("edgewise.cli.evaluate", "Accuracy of an artifact in its runtime."),
     "measure": ("edgewise.cli.measure", "Time artifacts, interleaved, with intervals."),
     "devices": ("edgewise.cli.devices", "What a device is and what it can run."),
+    "study": ("edgewise.cli.study", "Rerun a published study, beside the paper's figures."),
     "report": ("edgewise.cli.report", "Tables and a self-contained HTML page of a bundle."),
     "verify": ("edgewise.cli.verify", "Check a bundle's hashes, parity and figures again."),
 }

@@ -12,7 +12,7 @@ from edgewise.data.dataset import Dataset
 from edgewise.data.preprocess import Preprocessing, natural
 from edgewise.errors import UsageError
 from edgewise.models.load import Loaded
-from edgewise.pipeline import contract_for
+from edgewise.pipeline.request import contract_for
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import torch
 
-from edgewise import store, training, units
+from edgewise import store, units
 from edgewise.cli.common import (
     console,
     data_options,
@@ -21,8 +21,11 @@ from edgewise.data import registry
 from edgewise.errors import UsageError
 from edgewise.models.builtin import BUILT_IN, build
 from edgewise.models.weights import save_weights
+from edgewise.training.evaluate import evaluate
+from edgewise.training.loop import Run, train
+from edgewise.training.schedule import Schedule
 
-_DEFAULT = training.Schedule()
+_DEFAULT = Schedule()
 
 
 @click.command(
@@ -64,8 +67,8 @@ def command(  # noqa: PLR0913 - one argument an option
     options = {"width": width, "batch_norm": batch_norm, "classes": len(dataset.classes)}
     torch.manual_seed(seed)
     module = build(model, options)
-    schedule = training.Schedule(epochs, batch_size, peak_lr, cutout=cutout)
-    run = training.Run(
+    schedule = Schedule(epochs, batch_size, peak_lr, cutout=cutout)
+    run = Run(
         train=split,
         validation=validation,
         contract=dataset.contract,
@@ -74,14 +77,14 @@ def command(  # noqa: PLR0913 - one argument an option
         checkpoint=out.with_name(f".{out.name}.checkpoint"),
     )
     with progress_bars() as progress:
-        trained, curves = training.train(module, run, progress)
+        trained, curves = train(module, run, progress)
     save_weights(trained, out, {"name": model, "options": options}, dataset.contract)
     test = dataset.split("test")
     result: dict[str, Any] = {
         "weights": out.name,
         "data": dataset.name,
         "validation_accuracy": curves.accuracy[-1],
-        "test_accuracy": training.evaluate(trained, test, dataset.contract),
+        "test_accuracy": evaluate(trained, test, dataset.contract),
         "test_images": len(test),
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "size_bytes": out.stat().st_size,

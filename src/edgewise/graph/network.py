@@ -20,7 +20,8 @@ class Network:
     module: executable; each node's meta holds `shape` (of its output for one image, batch axis
     first and None) and `path` (of the user's layer it came from);
     regions: name -> globs on paths; ranges: node name -> values seen in calibration;
-    half: weights are stored in half precision and widened when loaded.
+    half: weights are stored in half precision and widened when loaded; reference: the float network
+    of the same nodes that a quantized one was made of, while steps that refine it are to come.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Network:
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ranges: Mapping[str, Histogram] = field(default_factory=dict)
     half: bool = False
+    reference: "Network | None" = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for a batch of network inputs."""

@@ -39,11 +39,21 @@ class Weights:
 
 
 def save_weights(
-    module: nn.Module, path: Path, model: Mapping[str, Any], contract: Preprocessing
+    module: nn.Module,
+    path: Path,
+    model: Mapping[str, Any],
+    contract: Preprocessing,
+    half: bool = False,
 ) -> None:
-    """Write a network's state as safetensors, its configuration and contract in the header."""
+    """Write a network's state as safetensors, its configuration and contract in the header.
+
+    half: matrices and kernels in half precision; what has one dimension is small, and may not fit.
+    """
     header = {"model": dict(model), "preprocessing": contract.to_json()}
-    tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
+    tensors = {
+        name: (value.half() if half and value.ndim > 1 else value).contiguous()
+        for name, value in module.state_dict().items()
+    }
     store.write_bytes(path, save(tensors, {_KEY: json.dumps(header, sort_keys=True)}))
 
 

@@ -42,7 +42,6 @@ def symmetric_parameters(low: float, high: float, kind: IntType) -> tuple[Tensor
 
 
 def channel_scales(weight: Tensor, axis: int, kind: IntType) -> Tensor:
-    """Scale (channels,) for which the largest weight of every channel gets the highest code."""
+    """The smallest scale (channels,) for which every weight of a channel has a code, unclipped."""
     low, high = torch.aminmax(weight.detach().movedim(axis, 0).flatten(1), dim=1)
-    largest = torch.maximum(-low, high)
-    return (largest / kind.high).clamp_min(_SMALLEST)
+    return torch.maximum(low / kind.low, high / kind.high).clamp_min(_SMALLEST)

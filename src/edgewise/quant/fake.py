@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from edgewise.graph.layer import WeightedLayer, in_slices
+from edgewise.graph.layer import Form, WeightedLayer, in_slices
 from edgewise.quant.affine import channel_scales, dequantize, quantize
 from edgewise.quant.scheme import IntType
 
@@ -55,26 +55,40 @@ class QuantizedLayer(nn.Module):
     weight_codes: Tensor
     bias_codes: Tensor | None
 
-    def __init__(self, layer: WeightedLayer, kind: IntType, source: FakeQuantize) -> None:
+    def __init__(
+        self,
+        form: Form,
+        kind: IntType,
+        source: FakeQuantize,
+        weights: tuple[Tensor, Tensor],
+        bias: Tensor | None,
+    ) -> None:
+        """weights: codes and scale; bias: as a float, (output channels,)."""
         super().__init__()
-        self.form = layer.form
+        self.form = form
         self.kind = kind
         self.source = [source]  # in a list: the input's quantizer is not a part of the layer
-        weight, bias = layer.folded()
-        scale = channel_scales(weight, self.form.out_axis, kind)
-        if bias is not None:
-            # A channel whose weights are nearly nothing beside its bias would need a bias code
-            # that no int32 holds; a coarser scale costs it nothing that can be seen.
-            scale = torch.maximum(scale, bias.abs() / (source.scale * (BIAS_LIMIT // 2)))
-        scales = self.form.per_channel(scale, weight.ndim).expand(weight.shape)
-        codes = torch.empty_like(weight, dtype=torch.int8)
-        for rows, step, result in zip(*map(in_slices, (weight, scales, codes)), strict=True):
-            result.copy_(quantize(rows, step, torch.zeros(()), kind))
+        codes, scale = weights
         self.register_buffer("scale", scale)
         self.register_buffer("weight_codes", codes)
         self.register_buffer(
             "bias_codes", None if bias is None else torch.round(bias / self.step).to(torch.int32)
         )
+
+    @staticmethod
+    def of(
+        layer: WeightedLayer, kind: IntType, source: FakeQuantize, scale: Tensor | None = None
+    ) -> "QuantizedLayer":
+        """A float layer with its weights rounded to nearest.
+
+        scale: by default that for which the largest weight of a channel gets the highest code.
+        """
+        weight, bias = layer.folded()
+        if scale is None:
+            scale = channel_scales(weight, layer.form.out_axis, kind)
+        scale = least_scale(scale, bias, source.scale)
+        codes = rounded(weight, layer.form.per_channel(scale, weight.ndim), kind)
+        return QuantizedLayer(layer.form, kind, source, (codes, scale), bias)
 
     @property
     def step(self) -> Tensor:
@@ -94,3 +108,23 @@ class QuantizedLayer(nn.Module):
         """The int32 accumulator for input codes less their zero point; exact in float64."""
         bias = None if self.bias_codes is None else self.bias_codes.double()
         return self.form.run(codes.double(), self.weight_codes.double(), bias)
+
+
+def least_scale(scale: Tensor, bias: Tensor | None, source: Tensor) -> Tensor:
+    """Weight scales for which every bias has a code within an int32.
+
+    A channel whose weights are nearly nothing beside its bias would need one that no int32 holds; a
+    coarser scale costs it nothing that can be seen.
+    """
+    if bias is None:
+        return scale
+    return torch.maximum(scale, bias.abs() / (source * (BIAS_LIMIT // 2)))
+
+
+def rounded(weight: Tensor, scale: Tensor, kind: IntType) -> Tensor:
+    """int8 codes of weights, nearest; scale broadcasts. A few rows at a time, to save memory."""
+    codes = torch.empty_like(weight, dtype=torch.int8)
+    parts = (weight, scale.expand(weight.shape), codes)
+    for rows, step, result in zip(*map(in_slices, parts), strict=True):
+        result.copy_(quantize(rows, step, torch.zeros(()), kind))
+    return codes

@@ -1,36 +1,60 @@
 """Put quantizers into a graph, as a placement says."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
-from torch import fx
+from torch import Tensor, fx, nn
 
 from edgewise.errors import RecipeError
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, module_of, operation
 from edgewise.quant.affine import affine_parameters, symmetric_parameters
+from edgewise.quant.assign import Assignment
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.observers import RangeMethod, min_max
 from edgewise.quant.placement import PASS, Placement
 from edgewise.quant.profiles import Profile
-from edgewise.quant.scheme import Scheme
+from edgewise.quant.scheme import IntType
+
+Quantizers = Callable[[IntType, Tensor, Tensor], FakeQuantize]
+Layers = Callable[[WeightedLayer, IntType, FakeQuantize], nn.Module]
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """What to put where.
+
+    placement: which tensors and layers; assignment: their bits; method: from histogram to range;
+    quantizer, layer: what to make of a format and its parameters, of a float layer and its format.
+    """
+
+    placement: Placement
+    profile: Profile
+    assignment: Assignment
+    method: RangeMethod
+    quantizer: Quantizers = FakeQuantize
+    layer: Layers = QuantizedLayer.of
 
 
 @torch.no_grad()
-def insert(
-    network: Network, placement: Placement, profile: Profile, scheme: Scheme, method: RangeMethod
-) -> None:
+def insert(network: Network, given: Insertion) -> None:
     """Insert activation quantizers and replace the placed layers by their integer form, in place.
 
     Raises RecipeError when a tensor has no calibrated range.
     """
-    module = network.module
+    module, placement = network.module, given.placement
+    schemes = given.assignment.layers(placement)
+    bits = given.assignment.activation_bits(network, placement, schemes)
     free = {group: _free_name(module, group) for group in placement.groups.values()}
     for group, name in free.items():
         members = [node for node, its in placement.groups.items() if its == group]
-        module.add_submodule(name, _quantizer(network, members, profile, scheme, method))
+        kind = given.profile.activations(bits[group])
+        module.add_submodule(name, _quantizer(network, members, given, kind))
     for node, group in placement.groups.items():
         with module.graph.inserting_after(node):
             call = module.graph.call_module(free[group], (node,))
-        call.meta = {**node.meta, "path": _producer(module, node, profile).meta["path"]}
+        call.meta = {**node.meta, "path": _producer(module, node, given.profile).meta["path"]}
         for reader in [user for user in node.users if user is not call]:
             reader.replace_input_with(node, call)
     for node in placement.layers:
@@ -40,7 +64,8 @@ def insert(
         assert source is not None, f"{node} is placed on integers and its input is not quantized"
         quantizer = module_of(module, source)
         assert isinstance(quantizer, FakeQuantize)
-        module.set_submodule(str(node.target), QuantizedLayer(layer, scheme.weights, quantizer))
+        made = given.layer(layer, schemes[node].weights, quantizer)
+        module.set_submodule(str(node.target), made)
     module.graph.lint()
     module.recompile()
 
@@ -68,11 +93,7 @@ def find_source(module: fx.GraphModule, node: fx.Node) -> fx.Node | None:
 
 
 def _quantizer(
-    network: Network,
-    members: list[fx.Node],
-    profile: Profile,
-    scheme: Scheme,
-    method: RangeMethod,
+    network: Network, members: list[fx.Node], given: Insertion, kind: IntType
 ) -> FakeQuantize:
     missing = [node.name for node in members if node.name not in network.ranges]
     if missing:
@@ -82,11 +103,9 @@ def _quantizer(
     merged = network.ranges[members[0].name]
     for node in members[1:]:
         merged = merged.merge(network.ranges[node.name])
-    # The image comes in 8 bits; fewer would throw away what the sensor gave for nothing.
-    is_input = any(node.op == "placeholder" for node in members)
-    kind = profile.activations(8 if is_input else scheme.activation_bits)
     # The network's output is never clipped: its largest values are the answer.
     is_output = any(user.op == "output" for node in members for user in node.users)
-    low, high = min_max(merged, kind.bits) if is_output else method(merged, kind.bits)
-    parameters = symmetric_parameters if profile.symmetric else affine_parameters
-    return FakeQuantize(kind, *parameters(low, high, kind))
+    method = min_max if is_output else given.method
+    low, high = method(merged, kind.bits)
+    parameters = symmetric_parameters if given.profile.symmetric else affine_parameters
+    return given.quantizer(kind, *parameters(low, high, kind))

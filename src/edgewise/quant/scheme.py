@@ -1,5 +1,6 @@
 """Integer formats, and which of them weights and activations use."""
 
+import re
 from dataclasses import dataclass
 
 from edgewise.errors import RecipeError
@@ -51,14 +52,26 @@ class Scheme:
 
     @property
     def weights(self) -> IntType:
-        # Without the lowest code the range is symmetric and int16 pair sums cannot overflow.
-        return IntType(self.weight_bits, signed=True, narrow=True)
+        # At 8 bits the lowest code is left out, so that int16 pair sums cannot overflow; at fewer
+        # they cannot anyway, and of four codes none can be spared.
+        return IntType(self.weight_bits, signed=True, narrow=self.weight_bits == 8)
 
     @property
     def name(self) -> str:
         if self.weight_bits == self.activation_bits:
             return f"int{self.weight_bits}"
         return f"w{self.weight_bits}a{self.activation_bits}"
+
+    @staticmethod
+    def parse(name: str) -> "Scheme":
+        """The scheme that is called `int4` or `w4a8`; raises RecipeError where none is."""
+        found = re.fullmatch(r"int(\d)|w(\d)a(\d)", name)
+        if found is None:
+            raise RecipeError(
+                f"'{name}' is no scheme; say int8, or w4a8 for weights and activations."
+            )
+        both, weights, activations = found.groups()
+        return Scheme(int(both or weights), int(both or activations))
 
 
 INT8 = Scheme(8, 8)

@@ -76,6 +76,22 @@ def draw(name: str, title: str, height: float, paint: Callable[[Axes], None]) ->
     return _inline(buffer.getvalue(), name, title)
 
 
+def picture(kind: str, size: tuple[float, float], paint: Callable[[Figure], None]) -> bytes:
+    """A file of its own, `svg` or `png`, of what `paint` draws on a figure.
+
+    size: width and height in inches. The same data give the same bytes.
+    """
+    buffer = io.BytesIO()
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(size, layout="constrained", facecolor="white")
+        FigureCanvasSVG(figure)
+        paint(figure)
+        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+    return buffer.getvalue()
+
+
 def colour(place: int) -> str:
     """Of the variant at `place`; the baseline is at 0."""
     return SERIES[place % len(SERIES)] if place < len(SERIES) else SERIES[1 + place % 6]

@@ -7,7 +7,8 @@ from edgewise.data.dataset import Split
 from edgewise.errors import RecipeError
 from edgewise.graph.network import Network
 from edgewise.progress import Progress
-from edgewise.quant.insert import insert
+from edgewise.quant.assign import Assignment
+from edgewise.quant.insert import Insertion, insert
 from edgewise.quant.observers import METHODS
 from edgewise.quant.placement import place
 from edgewise.quant.profiles import profile
@@ -22,8 +23,9 @@ class Quantize(Step):
 
     scheme: bits; ranges: how a range is chosen from what calibration saw (min-max, percentile, mse,
     entropy); keep_float: globs on the names of layers that stay in float; profile: the runtime
-    whose placement to use. Ranges come from the Calibrate before it in the recipe; where there is
-    none, from Calibrate() with its defaults.
+    whose placement to use; ends: scheme of the first and the last layer (`w8a8`), where it is
+    another; mixed: schemes of named layers (`GLOB=w4a8`). Ranges come from the Calibrate before it
+    in the recipe; where there is none, from Calibrate() with its defaults.
     """
 
     name: ClassVar[str] = "quantize"
@@ -34,6 +36,8 @@ class Quantize(Step):
     ranges: str = "mse"
     keep_float: tuple[str, ...] = ()
     profile: str = "onnxruntime"
+    ends: str = ""
+    mixed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ranges not in METHODS:
@@ -43,6 +47,7 @@ class Quantize(Step):
         globs: object = self.keep_float
         if isinstance(globs, str):  # each of its letters would be a glob
             raise RecipeError(f"keep_float is a tuple of globs; say ('{globs}',).")
+        Assignment.of(self.scheme, self.ends, self.mixed)  # refuses before any work
 
     def apply(self, network: Network, data: Split | None, progress: Progress) -> Network:
         if not network.ranges:
@@ -53,7 +58,8 @@ class Quantize(Step):
             raise RecipeError(
                 f"no layer is left to quantize: keep_float {list(self.keep_float)} covers all."
             )
-        insert(network, placement, runtime, self.scheme, METHODS[self.ranges])
+        assignment = Assignment.of(self.scheme, self.ends, self.mixed)
+        insert(network, Insertion(placement, runtime, assignment, METHODS[self.ranges]))
         return network
 
     def to_json(self) -> dict[str, Any]:

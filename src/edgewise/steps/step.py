@@ -14,12 +14,16 @@ class Step(ABC):
     """Settings of one change to a network.
 
     name: in recipes; needs_data: looks at calibration images; quantizes: leaves integer layers,
-    after which float weights can no longer be changed.
+    after which float weights can no longer be changed; refines: changes integer layers by the float
+    network they were made of; stores: leaves weights as the file will hold them, so that nothing
+    can follow.
     """
 
     name: ClassVar[str]
     needs_data: ClassVar[bool] = False
     quantizes: ClassVar[bool] = False
+    refines: ClassVar[bool] = False
+    stores: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, network: Network, data: Split | None, progress: Progress) -> Network:

@@ -41,12 +41,30 @@ class LayerExecution:
 
 
 @dataclass(frozen=True)
+class Boundary:
+    """One conversion between floats and integers that the runtime computes for every image.
+
+    tensor: the quantizer's name; before, after: the layers on each side, or `input` and `output`;
+    elements: values of one image; integer: to integers, else to float; place: `input` where the
+    image becomes codes, `output` where the answer is made of them, else `inside`.
+    """
+
+    tensor: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    elements: int
+    integer: bool
+    place: str
+
+
+@dataclass(frozen=True)
 class Export:
     """A verified artifact.
 
     checks: per quantized tensor; free_running: largest difference in codes at any tensor when the
     twin is not corrected on the way; executions: per weighted layer; images: how many the checks
-    ran; float_error: largest difference of outputs from the simulation, relative to their largest.
+    ran; float_error: largest difference of outputs from the simulation, relative to their largest;
+    boundaries: conversions between floats and integers, in the order they run.
     """
 
     path: Path
@@ -58,6 +76,7 @@ class Export:
     free_running: int
     float_error: float
     executions: tuple[LayerExecution, ...]
+    boundaries: tuple[Boundary, ...] = ()
 
     @property
     def integer_share(self) -> float:
@@ -103,5 +122,6 @@ class Target(ABC):
         """Write the artifact to `path` and verify it on `images`.
 
         Raises ParityError when it differs from the integer twin by more than one code at any
-        tensor, ExportError when a layer meant for integers runs in float; no artifact is left then.
+        tensor, ExportError when a layer meant for integers runs in float or one meant for float on
+        integers; no artifact is left then.
         """

@@ -1,7 +1,6 @@
 """Which kernels ONNX Runtime really executes each layer with."""
 
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
 
 import onnx
 from torch import fx
@@ -11,7 +10,7 @@ from edgewise.graph.cost import node_macs
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, module_of
 from edgewise.quant.fake import QuantizedLayer
-from edgewise.targets.onnx import session
+from edgewise.quant.stored import StoredLayer
 from edgewise.targets.onnx.builder import OUTPUT
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import LayerExecution
@@ -19,15 +18,15 @@ from edgewise.targets.target import LayerExecution
 _INTEGER = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger"})
 _FLOAT = frozenset({"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul"})
 _HELPERS = frozenset({"DequantizeLinear", "Cast", "Transpose", "ReorderInput"})
+_WITH_SCALES = frozenset({"QLinearConv", "QGemm", "QLinearMatMul"})  # between inputs and weights
 
 
-def audit(network: Network, written: Written) -> tuple[LayerExecution, ...]:
+def audit(network: Network, written: Written, graph: onnx.GraphProto) -> tuple[LayerExecution, ...]:
     """The operator of every weighted layer in the optimized graph.
 
-    Raises ExportError, naming them, when layers meant for integers run in float.
+    Raises ExportError, naming them, when layers meant for integers run in float, or the runtime
+    rounds the weights of others.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        graph = session.optimized(written.model, Path(folder)).graph
     executions = tuple(
         _execution(network, node, find_operator(graph, written.layers[node.name]))
         for node in network.module.graph.nodes
@@ -36,17 +35,58 @@ def audit(network: Network, written: Written) -> tuple[LayerExecution, ...]:
     lost = [entry.layer for entry in executions if entry.meant and not entry.integer]
     if lost:
         raise ExportError(
-            f"ONNX Runtime would run {', '.join(lost)} in float although the recipe means int8; "
-            "nothing was written. Keep them in float with --keep-float, or report the network."
+            f"ONNX Runtime would run {', '.join(lost)} in float although the recipe means "
+            "integers; nothing was written. Keep them in float with --keep-float, or report the "
+            "network."
         )
+    _refuse_rounded(network, written, graph)
     return executions
+
+
+def _refuse_rounded(network: Network, written: Written, graph: onnx.GraphProto) -> None:
+    """Raise ExportError where weights are integers that the recipe means in float."""
+    paths = {
+        written.layers[node.name]: (str(node.meta["path"]), module_of(network.module, node))
+        for node in network.module.graph.nodes
+        if node.name in written.layers
+    }
+    meant = tuple(
+        f"{name}.weight" for name, (_, layer) in paths.items() if isinstance(layer, QuantizedLayer)
+    )
+    strays = [name for name in _rounded_weights(graph) if not name.startswith(meant)]
+    # The runtime calls weights that it rounds by the layer's name and something of its own.
+    layers = [
+        next((path for known, (path, _) in paths.items() if name.startswith(f"{known}_w")), name)
+        for name in strays
+    ]
+    if layers:
+        raise ExportError(
+            f"ONNX Runtime would round the weights of {', '.join(layers)} to integers although the "
+            "recipe keeps them in float; nothing was written. Quantize them too, or report the "
+            "network."
+        )
+
+
+def _rounded_weights(graph: onnx.GraphProto) -> Iterator[str]:
+    """Names of the constants that layers multiply by as integers, or as what integers stand for."""
+    constants = {init.name for init in graph.initializer}
+    producers = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.op_type not in _INTEGER | _FLOAT:
+            continue
+        name, rounded = node.input[3 if node.op_type in _WITH_SCALES else 1], False
+        while name in producers and producers[name].op_type in _HELPERS:
+            rounded |= producers[name].op_type == "DequantizeLinear"
+            name = producers[name].input[0]
+        if name in constants and (rounded or node.op_type in _INTEGER):
+            yield name
 
 
 def _execution(network: Network, node: fx.Node, operator: str) -> LayerExecution:
     target = module_of(network.module, node)
-    assert isinstance(target, (WeightedLayer, QuantizedLayer))
+    assert isinstance(target, (WeightedLayer, QuantizedLayer, StoredLayer))
     meant = isinstance(target, QuantizedLayer)
-    weight = target.weight_codes if isinstance(target, QuantizedLayer) else target.weight
+    weight = target.weight if isinstance(target, WeightedLayer) else target.weight_codes
     return LayerExecution(
         layer=str(node.meta["path"]),
         operator=operator,
@@ -57,7 +97,13 @@ def _execution(network: Network, node: fx.Node, operator: str) -> LayerExecution
 
 
 def find_operator(graph: onnx.GraphProto, name: str) -> str:
-    """The operator that runs the layer of that name; `unknown` where nothing tells.
+    """The operator that runs the layer of that name; `unknown` where nothing tells."""
+    node = find_node(graph, name)
+    return "unknown" if node is None else str(node.op_type)
+
+
+def find_node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+    """The node that runs the layer of that name; None where nothing tells.
 
     ONNX Runtime renames nodes but not the codes of weights and biases; float weights it reorders
     and renames, but then the result keeps the name of the layer or of what it fused with it.
@@ -65,11 +111,11 @@ def find_operator(graph: onnx.GraphProto, name: str) -> str:
     for node in graph.node:
         reads = any(text.startswith((f"{name}.weight", f"{name}.bias")) for text in node.input)
         if reads and node.op_type not in _HELPERS:
-            return str(node.op_type)
+            return node
     for known in (name, OUTPUT):  # the last layer's result bears the output's name alone
         for node in graph.node:
             names = (node.name.removesuffix("_nchwc"), *node.output)
             is_it = any(text == known or text.startswith(f"{known}.") for text in names)
             if is_it and node.op_type in _FLOAT:
-                return str(node.op_type)
-    return "unknown"
+                return node
+    return None

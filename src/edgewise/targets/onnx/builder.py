@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from edgewise.errors import ExportError
+from edgewise.targets.onnx.packing import Packing, pack
 
 OPSET = 21
 IR_VERSION = 10  # what opset 21 came with: older runtimes refuse a newer one
@@ -44,6 +45,22 @@ class Builder:
                 data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
                 raw_data=array.tobytes(),
             )
+        return name
+
+    def packed(self, name: str, codes: NDArray[np.int8], packing: Packing) -> str:
+        """An initializer of codes narrower than a byte; the model asks for the versions it needs.
+
+        To be used once a name.
+        """
+        self._model.ir_version = max(self._model.ir_version, packing.ir_version)
+        opset = self._model.opset_import[0]
+        opset.version = max(opset.version, packing.opset)
+        self._graph.initializer.add(
+            name=name,
+            dims=codes.shape,
+            data_type=packing.data_type,
+            raw_data=pack(codes, packing.bits).tobytes(),
+        )
         return name
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:

@@ -3,31 +3,39 @@
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import DataError, ModelError
+from edgewise.quant.scheme import WIDTHS
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_operator
 from edgewise.targets.onnx.writer import CONTRACT_KEY
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_MOVES = frozenset({"DequantizeLinear", "Cast", "Transpose"})
+_MOVES = frozenset({"DequantizeLinear", "Cast", "Mul", "Transpose"})
 
 
 @dataclass(frozen=True)
 class ArtifactLayer:
-    """One weighted layer: the type its weights are stored in, and the operator that runs it."""
+    """One weighted layer, and the operator that runs it.
+
+    stored: the type its weights are stored in; size_bytes: what they take in the file;
+    activations: the type of the codes that it reads, by the bounds they are clipped to, or `float`.
+    """
 
     name: str
     operator: str
     stored: str
     weights: int
+    size_bytes: int
+    activations: str
 
 
 def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:
@@ -35,8 +43,9 @@ def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:
     model = _load(path)
     with tempfile.TemporaryDirectory() as folder:
         executed = session.optimized(model, Path(folder)).graph
+    parts = _Parts.of(model.graph)
     return tuple(
-        _layer(model.graph, node, find_operator(executed, node.name))
+        _layer(parts, node, find_operator(executed, node.name))
         for node in model.graph.node
         if node.op_type in _WEIGHTED
     )
@@ -62,13 +71,56 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _layer(graph: onnx.GraphProto, node: onnx.NodeProto, operator: str) -> ArtifactLayer:
-    producers = {output: source for source in graph.node for output in source.output}
-    stored = {init.name: init for init in graph.initializer}
-    name = node.input[1]
-    while name in producers and producers[name].op_type in _MOVES:
-        name = producers[name].input[0]
-    if name not in stored:
-        return ArtifactLayer(node.name, operator, "computed", 0)
-    kind = TensorProto.DataType.Name(stored[name].data_type).lower()
-    return ArtifactLayer(node.name, operator, kind, math.prod(stored[name].dims))
+@dataclass(frozen=True)
+class _Parts:
+    """What a graph is made of, by name; clipped: scale -> highest code that it is used with."""
+
+    producers: Mapping[str, onnx.NodeProto]
+    stored: Mapping[str, onnx.TensorProto]
+    clipped: Mapping[str, int]
+
+    @staticmethod
+    def of(graph: onnx.GraphProto) -> "_Parts":
+        producers = {output: source for source in graph.node for output in source.output}
+        stored = {init.name: init for init in graph.initializer}
+        clipped: dict[str, int] = {}
+        for node in graph.node:
+            source = producers.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+            if source is not None and source.op_type == "Clip" and len(source.input) == 3:
+                high = stored.get(source.input[2])
+                if high is not None and not high.dims:
+                    code = int(numpy_helper.to_array(high))
+                    clipped[node.input[1]] = max(code, clipped.get(node.input[1], 0))
+        return _Parts(producers, stored, clipped)
+
+
+def _layer(parts: _Parts, node: onnx.NodeProto, operator: str) -> ArtifactLayer:
+    name, activations = node.input[1], _activations(parts, node.input[0])
+    while name in parts.producers and parts.producers[name].op_type in _MOVES:
+        name = parts.producers[name].input[0]
+    if name not in parts.stored:
+        return ArtifactLayer(node.name, operator, "computed", 0, 0, activations)
+    weight = parts.stored[name]
+    size = len(weight.raw_data) or weight.ByteSize()
+    return ArtifactLayer(
+        node.name, operator, _type(weight), math.prod(weight.dims), size, activations
+    )
+
+
+def _activations(parts: _Parts, name: str) -> str:
+    """The type of the codes that a tensor stands for; `float` where it is not dequantized."""
+    source = parts.producers.get(name)
+    if source is None or source.op_type != "DequantizeLinear":
+        return "float"
+    zero = parts.stored.get(source.input[2]) if len(source.input) > 2 else None
+    kind = "uint8" if zero is None else _type(zero)
+    if kind != "uint8" or source.input[1] not in parts.clipped:
+        return kind
+    # Codes that were only moved since are not clipped again, and keep their scale.
+    highest = parts.clipped[source.input[1]]
+    bits = next((bits for bits in WIDTHS if highest < 2**bits), max(WIDTHS))
+    return f"uint{bits}"
+
+
+def _type(tensor: onnx.TensorProto) -> str:
+    return str(TensorProto.DataType.Name(tensor.data_type)).lower()

@@ -29,6 +29,16 @@ def runner(
     ]
 
 
+def run_as_it_is(
+    model: onnx.ModelProto, images: NDArray[np.float32], outputs: Sequence[str]
+) -> list[Array]:
+    """The named outputs of a graph that the runtime has optimized before, and leaves so."""
+    options = _options()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _session(model.SerializeToString(), options)
+    return [np.asarray(value) for value in session.run(list(outputs), {INPUT: images})]
+
+
 def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     """The graph that ONNX Runtime makes of a model and executes.
 

@@ -1,12 +1,15 @@
 """The ONNX target: write, check, and only then put the file where it was asked for."""
 
+import tempfile
 from pathlib import Path
 
 import torch
 
 from edgewise import store
 from edgewise.graph.network import Network
+from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import audit
+from edgewise.targets.onnx.boundaries import find_boundaries
 from edgewise.targets.onnx.check import check_codes, check_output
 from edgewise.targets.onnx.writer import write
 from edgewise.targets.target import Export, LayerCheck, Target
@@ -27,7 +30,10 @@ class OnnxTarget(Target):
         if written.codes:
             checks, free_running = check_codes(network, written, images)
         error = check_output(network, written, images)
-        executions = audit(network, written)
+        with tempfile.TemporaryDirectory() as folder:
+            optimized = session.optimized(written.model, Path(folder))
+        executions = audit(network, written, optimized.graph)
+        boundaries = find_boundaries(network, written, optimized)
         content = written.model.SerializeToString(deterministic=True)
         store.write_bytes(path, content)
         return Export(
@@ -40,4 +46,5 @@ class OnnxTarget(Target):
             free_running=free_running,
             float_error=error,
             executions=executions,
+            boundaries=boundaries,
         )

@@ -16,12 +16,17 @@ from edgewise.quant.fake import BIAS_LIMIT, FakeQuantize, QuantizedLayer
 from edgewise.quant.insert import find_source
 from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
+from edgewise.quant.stored import StoredLayer
 from edgewise.targets.onnx.builder import INPUT, OUTPUT, Builder
 from edgewise.targets.onnx.moves import paddings
 from edgewise.targets.onnx.ops import emit
+from edgewise.targets.onnx.packing import find_packing
 from edgewise.targets.onnx.writing import Writing
 
 CONTRACT_KEY = "edgewise.preprocessing"
+
+_LAYERS = (WeightedLayer, QuantizedLayer, StoredLayer)
+_BOUNDS = frozenset({*CLIPS, "clamp", "clamp_min", "clamp_max"})  # written as Relu or Clip
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Written:
 
 @torch.no_grad()
 def write(network: Network) -> Written:
-    """The ONNX model of a network, float, half or quantized.
+    """The ONNX model of a network, float, half, with stored weights or quantized.
 
     Raises UnsupportedOpError for an operation that has no ONNX form here, ExportError when the
     result is not valid.
@@ -71,9 +76,10 @@ class _Writer(Writing):
         elif isinstance(target, FakeQuantize):
             pair = self._pair(node.name, self.input(node), node, self._code_bounds(node))
             self.names[node], self.codes[node.name] = pair
-        elif isinstance(target, (WeightedLayer, QuantizedLayer)):
-            self.names[node] = self._layer(node, target)
-            self.layers[node.name] = self.names[node]
+        elif isinstance(target, _LAYERS):
+            layer = self.layers[node.name] = self._layer(node, target)
+            taken = not isinstance(target, QuantizedLayer) and self._stands_between_codes(node)
+            self.names[node] = self._kept_float(layer) if taken else layer
         elif kind == "constant":
             pass  # whoever reads it writes it
         elif node.meta.get("floating") or kind in ("chunk", "split", "split_with_sizes"):
@@ -91,14 +97,16 @@ class _Writer(Writing):
             self.names[node], _ = self._pair(f"{node.name}_again", self.names[node], source)
 
     def _clips_codes(self, node: fx.Node, kind: str) -> bool:
-        """Whether an activation is left to the quantizer after it, which clips codes anyway.
+        """Whether an activation, or one of several in a row, is left to the quantizer after it,
+        which clips codes anyway.
 
         Not where codes come in: between two quantizers the runtime wants an operation.
         """
         if kind not in CLIPS or len(node.users) != 1 or find_source(self.module, node) is not None:
             return False
         (reader,) = node.users
-        return isinstance(module_of(self.module, reader), FakeQuantize)
+        quantizes = isinstance(module_of(self.module, reader), FakeQuantize)
+        return quantizes or self._clips_codes(reader, operation(self.module, reader))
 
     def _pads_convolution(self, node: fx.Node, kind: str) -> bool:
         """Whether a pad is left to the only reader, a convolution, which pads anyway."""
@@ -106,9 +114,34 @@ class _Writer(Writing):
             return False
         before, after = paddings(node)
         layer = module_of(self.module, next(iter(node.users)))
-        if not isinstance(layer, (WeightedLayer, QuantizedLayer)) or layer.form.kind != "conv2d":
+        if not isinstance(layer, _LAYERS) or layer.form.kind != "conv2d":
             return False
         return before[:2] == after[:2] == [0, 0] and min(*before, *after) >= 0
+
+    def _stands_between_codes(self, node: fx.Node) -> bool:
+        """Whether a layer reads codes, and a quantizer follows it, at once or past clips.
+
+        Not a MatMul, whose weights the runtime leaves alone.
+        """
+        is_matmul = operation(self.module, node) == "linear" and len(node.meta["shape"]) != 2
+        if is_matmul or find_source(self.module, node) is None:
+            return False
+        while len(node.users) == 1:
+            (node,) = node.users
+            if isinstance(module_of(self.module, node), FakeQuantize):
+                return True
+            if operation(self.module, node) not in _BOUNDS:
+                return False
+        return False
+
+    def _kept_float(self, layer: str) -> str:
+        """The result of a float layer between codes, which the runtime leaves in float.
+
+        Where it finds a QuantizeLinear after such a layer, it rounds the weights by itself. A leaky
+        ReLU of slope 1 changes no value and is computed within the layer, unlike other operations
+        that would stand between the two: the runtime removes them or spends time on them.
+        """
+        return self.builder.node("LeakyRelu", [layer], f"{layer}.float", alpha=1.0)
 
     def _attributes(self, node: fx.Node, form: Form) -> dict[str, Any]:
         geometry = form.geometry
@@ -129,15 +162,16 @@ class _Writer(Writing):
         return attributes
 
     def _code_bounds(self, call: fx.Node) -> tuple[int, int]:
-        """The lowest and the highest code after a quantizer and the activation left to it."""
+        """The lowest and the highest code after a quantizer and the activations left to it."""
         quantizer = module_of(self.module, call)
         assert isinstance(quantizer, FakeQuantize)
+        low, high = quantizer.kind.low, quantizer.kind.high
         producer = call.all_input_nodes[0]
-        kind = operation(self.module, producer)
-        if producer.op == "placeholder" or not self._clips_codes(producer, kind):
-            return quantizer.kind.low, quantizer.kind.high
-        low, high = code_bounds(quantizer, clip_bounds(producer, kind))
-        return int(low), int(high)
+        while self._clips_codes(producer, kind := operation(self.module, producer)):
+            least, most = code_bounds(quantizer, clip_bounds(producer, kind))
+            low, high = max(low, int(least)), min(high, int(most))
+            producer = producer.all_input_nodes[0]
+        return low, high
 
     def _pair(
         self, name: str, value: str, call: fx.Node, bounds: tuple[int, int] | None = None
@@ -154,18 +188,20 @@ class _Writer(Writing):
         if bounds is not None and bounds != (np.iinfo(codes).min, np.iinfo(codes).max):
             # QuantizeLinear has no bounds of its own; on codes a Clip leaves the layer an integer.
             ends = [
-                self.builder.constant(f"{codes.__name__}_{bound}", np.asarray(bound, codes))
+                self.builder.constant(f"{codes.__name__}.{bound}", np.asarray(bound, codes))
                 for bound in bounds
             ]
             quantized = self.builder.node("Clip", [quantized, *ends], f"{name}.clipped")
         return self.builder.node("DequantizeLinear", [quantized, scale, zero], name), quantized
 
-    def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer) -> str:
+    def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer | StoredLayer) -> str:
+        form, inputs = layer.form, [self.input(node)]
         if isinstance(layer, QuantizedLayer):
-            form, parameters = layer.form, self._integer_parameters(node.name, layer)
+            inputs += self._integer_parameters(node.name, layer)
+        elif isinstance(layer, StoredLayer):
+            inputs += self._stored_parameters(node.name, layer)
         else:
-            form, parameters = layer.form, self._float_parameters(node.name, layer)
-        inputs = [self.input(node), *parameters]
+            inputs += self._float_parameters(node.name, layer)
         if form.kind == "linear":
             if len(node.meta["shape"]) == 2:
                 return self.builder.node("Gemm", inputs, node.name, transB=1)
@@ -182,9 +218,8 @@ class _Writer(Writing):
 
     def _integer_parameters(self, name: str, layer: QuantizedLayer) -> list[str]:
         axis, channels = layer.form.out_axis, len(layer.scale)
-        weight = self._dequantized(
-            f"{name}.weight", layer.weight_codes.numpy(), layer.scale.numpy(), axis
-        )
+        stored = self._weight_codes(f"{name}.weight", layer.weight_codes.numpy(), layer.kind.bits)
+        weight = self._dequantized(f"{name}.weight", stored, layer.scale.numpy(), axis, np.int8)
         if layer.bias_codes is None:
             return [weight]
         codes = layer.bias_codes.numpy()
@@ -193,15 +228,40 @@ class _Writer(Writing):
                 f"the bias of '{layer.form.path}' needs codes beyond 2^30, which overflow the "
                 "runtime's accumulator; keep the layer in float with --keep-float."
             )
-        return [weight, self._dequantized(f"{name}.bias", codes, layer.step.numpy(), 0)]
+        stored = self.builder.constant(f"{name}.bias.codes", codes)
+        step = layer.step.numpy()
+        return [weight, self._dequantized(f"{name}.bias", stored, step, 0, np.int32)]
 
-    def _dequantized(self, name: str, codes: Any, scale: Any, axis: int) -> str:
+    def _weight_codes(self, name: str, codes: Any, bits: int) -> str:
+        """An int8 tensor of codes, stored in as few bits as ONNX has for them."""
+        packing = find_packing(bits)
+        if packing is None:
+            return self.builder.constant(f"{name}.codes", codes)
+        # The runtime widens them once, when it loads. Dequantized as they are, they would keep the
+        # layer in float.
+        packed = self.builder.packed(f"{name}.packed", codes, packing)
+        return self.builder.node("Cast", [packed], f"{name}.codes", to=onnx.TensorProto.INT8)
+
+    def _dequantized(self, name: str, codes: str, scale: Any, axis: int, kind: type) -> str:
         inputs = [
-            self.builder.constant(f"{name}.codes", codes),
+            codes,
             self.builder.constant(f"{name}.scale", scale),
-            self.builder.constant(f"{name}.zero_point", np.zeros(len(scale), codes.dtype)),
+            self.builder.constant(f"{name}.zero_point", np.zeros(len(scale), kind)),
         ]
         return self.builder.node("DequantizeLinear", inputs, name, axis=axis)
+
+    def _stored_parameters(self, name: str, layer: StoredLayer) -> list[str]:
+        codes = layer.weight_codes
+        stored = self._weight_codes(f"{name}.weight", codes.numpy(), layer.kind.bits)
+        floats = onnx.TensorProto.FLOAT
+        # Not DequantizeLinear, which the runtime would leave in place and compute every time.
+        widened = self.builder.node("Cast", [stored], f"{name}.weight.floats", to=floats)
+        shaped = layer.form.per_channel(layer.scale, codes.ndim).numpy()
+        scale = self.builder.constant(f"{name}.weight.scale", shaped)
+        weight = self.builder.node("Mul", [widened, scale], f"{name}.weight")
+        if layer.bias is None:
+            return [weight]
+        return [weight, self.builder.constant(f"{name}.bias", layer.bias.numpy())]
 
     def _float_parameters(self, name: str, layer: WeightedLayer) -> list[str]:
         weight, bias = layer.folded()

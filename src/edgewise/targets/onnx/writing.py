@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from edgewise.errors import UnsupportedOpError
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import module_of
+from edgewise.quant.stored import StoredLayer
 from edgewise.targets.onnx.builder import Builder
 
 
@@ -31,7 +32,7 @@ class Writing:
         source = node.all_input_nodes[0] if node.all_input_nodes else None
         if source is None or len(source.users) > 1:
             return node.name
-        follows = isinstance(module_of(self.module, source), WeightedLayer)
+        follows = isinstance(module_of(self.module, source), (WeightedLayer, StoredLayer))
         return f"{source.name}.{node.name}" if follows else node.name
 
     def input(self, node: fx.Node, index: int = 0) -> str:

@@ -15,6 +15,7 @@ from edgewise.graph.network import Network, module_of, operation
 from edgewise.graph.regions import region_of
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.placement import PASS
+from edgewise.sensitivity.parts import end_of
 
 _CEILING_DB = 150.0  # about what float32 can show
 
@@ -44,7 +45,7 @@ def layer_noise(reference: Network, quantized: Network, images: Tensor) -> tuple
     for node in quantized.module.graph.nodes:
         layer = module_of(quantized.module, node)
         if isinstance(layer, QuantizedLayer):
-            end = _end(quantized.module, node)
+            end = end_of(quantized.module, node)
             truth = floats.values[_float_name(end)]
             alone = _alone(quantized.module, node, floats.values)
             found.append(
@@ -73,18 +74,6 @@ class _Values(fx.Interpreter):
         return result
 
 
-def _end(module: fx.GraphModule, node: fx.Node) -> fx.Node:
-    """The quantizer after a layer, past a fused activation; the layer itself if there is none."""
-    current = node
-    while len(current.users) == 1 and not isinstance(module_of(module, current), FakeQuantize):
-        (reader,) = current.users
-        clips = operation(module, reader) in ("relu", "relu6", "hardtanh")
-        if not clips and not isinstance(module_of(module, reader), FakeQuantize):
-            break
-        current = reader
-    return current
-
-
 def _float_name(end: fx.Node) -> str:
     """The name in the float network of what a quantizer rounds."""
     return end.all_input_nodes[0].name if end.op == "call_module" else end.name
@@ -101,7 +90,7 @@ def _alone(module: fx.GraphModule, node: fx.Node, floats: dict[str, Tensor]) -> 
     value: Tensor = floats[name]
     if isinstance(quantizer, FakeQuantize):
         value = quantizer(value)
-    current, end = node, _end(module, node)
+    current, end = node, end_of(module, node)
     interpreter = fx.Interpreter(module)
     while True:
         if current.op == "call_module":

@@ -11,7 +11,7 @@ from edgewise.presets import FLOAT32, INT8
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Compressed, Recipe
-from edgewise.sensitivity import LayerNoise, layer_noise
+from edgewise.sensitivity.noise import LayerNoise, layer_noise
 from edgewise.steps.fold import Fold
 from edgewise.steps.quantize import Quantize
 

@@ -1,81 +1,34 @@
-"""From a model to a bundle: capture, compress, export and verify, compare, measure."""
+"""Everything that is done for a bundle, in order."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from edgewise import bundle, presets, store
-from edgewise.data.dataset import Dataset, Split
-from edgewise.data.preprocess import Preprocessing
-from edgewise.devices.device import Device
+from edgewise import bundle, store
+from edgewise.data.dataset import Split
 from edgewise.errors import UsageError
 from edgewise.graph.capture import capture
 from edgewise.graph.cost import activation_count, layer_costs
 from edgewise.graph.network import Network
 from edgewise.measure import Inputs, Variant, measure, run_artifact
-from edgewise.models.load import Loaded
 from edgewise.parity import Predictions, classes_of, compare, predict
+from edgewise.pipeline.manifest import Made, manifest
+from edgewise.pipeline.request import BASELINE, Request
 from edgewise.progress import Progress
 from edgewise.quant.record import quantizer_record
-from edgewise.recipe import Compressed, Recipe
-from edgewise.sensitivity import layer_noise
+from edgewise.recipe import Recipe
+from edgewise.sensitivity.noise import layer_noise
 from edgewise.series.files import save_series
-from edgewise.targets.target import Export, Target
-from edgewise.worker.job import Protocol
+from edgewise.steps.qat import Material
 
-BASELINE = presets.FLOAT32
 _CHECK_MACS = 1e10  # of one verification: the twin computes in float64
 _CHECK_VALUES = 1 << 26  # of all tensors together: checks hold every one of them
 _MOST_CHECKED = 64
 _TIMED_IMAGES = 32
-_TAKEN = {"records"}  # names of folders beside those of the variants
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to compress, how, and where to put the bundle.
-
-    recipes: variants beside the float baseline; device: where artifacts are compared and, with a
-    protocol, measured; test_images: None uses the whole test split.
-    """
-
-    model: Loaded
-    data: Dataset
-    contract: Preprocessing
-    recipes: tuple[Recipe, ...]
-    target: Target
-    out: Path
-    device: Device
-    protocol: Protocol | None = None
-    test_images: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        names = [BASELINE.name, *(recipe.name for recipe in self.recipes)]
-        if len(set(names)) != len(names):
-            raise UsageError(f"every variant needs a name of its own, not {', '.join(names)}.")
-        if taken := {name for name in names if name.lower() in _TAKEN}:
-            raise UsageError(f"a recipe cannot be named '{taken.pop()}', as a bundle's folder is.")
-
-
-def contract_for(model: Loaded, data: Dataset) -> Preprocessing:
-    """The contract stored with the weights, else the data set's own.
-
-    Raises UsageError when the model's input is of another size.
-    """
-    finished = data.contract.stored == "float32"  # then no other contract applies to them
-    contract = data.contract if finished or model.contract is None else model.contract
-    if model.input_shape is not None and contract.shape != model.input_shape:
-        raise UsageError(
-            f"{model.source} takes {model.input_shape} and {data.name} gives {contract.shape} "
-            "(channels, height, width); choose other data, or set --input-shape."
-        )
-    return contract
 
 
 def compress(request: Request, progress: Progress) -> bundle.Bundle:
@@ -91,15 +44,14 @@ def compress(request: Request, progress: Progress) -> bundle.Bundle:
             "accuracy": work.save_accuracy(variants),
             "measurement": work.save_measurement(variants),
         }
-        bundle.write_manifest(folder, _manifest(work, variants, records))
+        bundle.write_manifest(folder, manifest(request, network, variants, records))
+    store.remove_folder(checkpoints(request.out))
     return bundle.read_bundle(request.out)
 
 
-@dataclass(frozen=True)
-class _Variant:
-    recipe: Recipe
-    compressed: Compressed
-    export: Export
+def checkpoints(out: Path) -> Path:
+    """Where a training that was killed goes on from: a hidden folder beside the bundle."""
+    return out.resolve().with_name(f".{out.resolve().name}.checkpoint")
 
 
 @dataclass(frozen=True)
@@ -130,8 +82,27 @@ class _Work:
         batch = next(self.calibration.head(count).batches(count, self.request.contract))
         return torch.from_numpy(batch)
 
-    def variant(self, recipe: Recipe) -> _Variant:
-        compressed = recipe.apply(self.network, self.calibration, self.progress)
+    def material(self, name: str) -> Material:
+        """What a recipe trains on; its checkpoints lie beside the bundle until that is whole."""
+        data, splits = self.request.data, {split.name for split in self.request.data.splits}
+        missing = {"train", "validation"} - splits
+        if missing or data.split("train").labels is None:
+            raise UsageError(
+                f"recipe '{name}' trains, and {data.name} has no labelled "
+                f"{' and '.join(sorted(missing)) or 'train'} split; give a folder with "
+                "train/CLASS/*.png and validation/CLASS/*.png, or a named data set."
+            )
+        return Material(
+            train=data.split("train"),
+            validation=data.split("validation"),
+            calibration=self.calibration,
+            seed=self.request.seed,
+            folder=checkpoints(self.request.out) / name,
+        )
+
+    def variant(self, recipe: Recipe) -> Made:
+        material = self.material(recipe.name) if recipe.trains else None
+        compressed = recipe.apply(self.network, self.calibration, self.progress, material)
         self.progress(f"export and verify {recipe.name}", 0, 1)
         path = self.folder / recipe.name / f"model{self.request.target.suffix}"
         export = self.request.target.export(compressed.network, path, self.check_images())
@@ -139,9 +110,9 @@ class _Work:
             record = quantizer_record(compressed.network.module, self.request.target.profile)
             store.write_json(path.with_name("quant.json"), record)
         self.progress(f"export and verify {recipe.name}", 1, 1)
-        return _Variant(recipe, compressed, export)
+        return Made(recipe, compressed, export)
 
-    def save_export(self, variant: _Variant) -> str:
+    def save_export(self, variant: Made) -> str:
         name = f"records/export-{variant.recipe.name}.json"
         request = {
             "recipe": variant.recipe.to_json(),
@@ -156,12 +127,12 @@ class _Work:
         store.Record("export", request, inputs, result).save(self.folder / name)
         return name
 
-    def save_sensitivity(self, variants: Sequence[_Variant]) -> dict[str, str]:
+    def save_sensitivity(self, variants: Sequence[Made]) -> dict[str, str]:
         names = {}
         reference = variants[0].compressed.network
         images = self.check_images()
         for variant in variants:
-            if variant.recipe.quantizes:
+            if variant.recipe.quantizes and not variant.recipe.trains:  # else it is no noise
                 layers = layer_noise(reference, variant.compressed.network, images)
                 macs = {entry.layer: entry.macs for entry in variant.export.executions}
                 result = {
@@ -176,10 +147,10 @@ class _Work:
                 names[variant.recipe.name] = name
         return names
 
-    def save_accuracy(self, variants: Sequence[_Variant]) -> str:
+    def save_accuracy(self, variants: Sequence[Made]) -> str:
         test = self.test
         floats = predict(self.network, test, self.progress, "score the float network")
-        found: list[tuple[_Variant, Predictions]] = []
+        found: list[tuple[Made, Predictions]] = []
         for variant in variants:
             network, name = variant.compressed.network, variant.recipe.name
             simulated = predict(network, test, self.progress, f"score {name}, simulated")
@@ -225,7 +196,7 @@ class _Work:
         np.savez_compressed(content, **arrays)
         store.write_bytes(self.folder / name / "predictions.npz", content.getvalue())
 
-    def save_measurement(self, variants: Sequence[_Variant]) -> str | None:
+    def save_measurement(self, variants: Sequence[Made]) -> str | None:
         if self.request.protocol is None:
             return None
         runtime = self.request.target.runtime
@@ -241,46 +212,3 @@ class _Work:
         name = "records/measurement.json"
         save_series(series, self.folder / name)
         return name
-
-
-def _manifest(
-    work: _Work, variants: Sequence[_Variant], records: Mapping[str, Any]
-) -> dict[str, Any]:
-    request, costs = work.request, layer_costs(work.network)
-    return {
-        "model": {
-            "name": request.model.name,
-            "source": request.model.source,
-            "weights": request.model.inputs.get("weights"),
-            "inputs": dict(request.model.inputs),
-            "parameters": sum(layer.parameters for layer in costs),
-            "macs": sum(layer.macs for layer in costs),
-            "regions": {name: list(globs) for name, globs in work.network.regions.items()},
-        },
-        "data": {
-            "name": request.data.name,
-            "stand_in_for": request.data.stand_in_for,
-            "test_images": len(work.test),
-            "classes": list(request.data.classes),
-            "digests": request.data.digests(),
-        },
-        "contract": request.contract.to_json(),
-        "seed": request.seed,
-        "baseline": BASELINE.name,
-        "variants": [_entry(work, variant) for variant in variants],
-        "records": dict(records),
-    }
-
-
-def _entry(work: _Work, variant: _Variant) -> dict[str, Any]:
-    name = variant.recipe.name
-    return {
-        "name": name,
-        "target": work.request.target.name,
-        "runtime": work.request.target.runtime,
-        "artifact": f"{name}/{variant.export.path.name}",
-        "quantizers": f"{name}/quant.json" if variant.recipe.quantizes else None,
-        "recipe": variant.recipe.to_json(),
-        "size_bytes": variant.export.size_bytes,
-        "digest": variant.export.digest,
-    }

@@ -8,7 +8,7 @@ import copy
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,57 +20,20 @@ from edgewise.data.dataset import Split
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError, StorageError, UsageError
 from edgewise.progress import Progress, silent
+from edgewise.quant.learned import LearnedLayer, StepSize
 from edgewise.tasks.classification import Classification
-
-_EVALUATION_BATCH = 500
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
-
-    peak_lr: the top of the one-cycle triangle (Smith & Topin 2019), reached after `warmup` of all
-    steps, then falling to zero; ema: decay per step of the averaged weights that are kept;
-    shift: largest random translation in pixels; flip: mirror half of the images;
-    cutout: side in pixels of a square set to zero (DeVries & Taylor 2017).
-    """
-
-    epochs: int = 20
-    batch_size: int = 128
-    peak_lr: float = 0.1
-    warmup: float = 0.25
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    ema: float = 0.999
-    shift: int = 2
-    flip: bool = True
-    cutout: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2 or not 0 < self.peak_lr < 100:
-            raise UsageError("training needs at least 1 epoch, a batch of 2 and a learning rate.")
-
-    def lr(self, step: int, steps: int) -> float:
-        """The learning rate at a step of `steps`."""
-        rise = max(1.0, self.warmup * steps)
-        share = step / rise if step < rise else (steps - step) / max(1.0, steps - rise)
-        return self.peak_lr * max(share, 1e-4)
-
-
-@dataclass
-class Curves:
-    """What was seen on the way: loss of every step, validation accuracy after every epoch."""
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
+from edgewise.tasks.distillation import distillation
+from edgewise.training.augment import augment
+from edgewise.training.evaluate import evaluate
+from edgewise.training.schedule import Curves, Schedule
 
 
 @dataclass(frozen=True)
 class Run:
     """A training run: what to train on, how, and where its checkpoint lies.
 
-    train, validation: disjoint splits; checkpoint: None trains without one.
+    train, validation: disjoint splits; checkpoint: None trains without one; teacher: a network to
+    distill from; start: digest of the first weights, where the seed does not decide them.
     """
 
     train: Split
@@ -79,6 +42,8 @@ class Run:
     schedule: Schedule
     seed: int = 0
     checkpoint: Path | None = None
+    teacher: nn.Module | None = None
+    start: str | None = None
 
     def identity(self, module: nn.Module) -> str:
         """Digest of everything that decides the result: a checkpoint of another run is refused."""
@@ -86,6 +51,8 @@ class Run:
         return store.digest_json(
             {
                 "network": shapes,
+                "start": self.start,
+                "teacher": None if self.teacher is None else digest(self.teacher),
                 "train": self.train.digest,
                 "validation": self.validation.digest,
                 "contract": self.contract.to_json(),
@@ -95,6 +62,13 @@ class Run:
         )
 
 
+def digest(module: nn.Module) -> str:
+    """SHA-256 of a network's state."""
+    tensors = module.state_dict()
+    content = b"".join(tensors[name].cpu().contiguous().numpy().tobytes() for name in tensors)
+    return store.digest(content)
+
+
 def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.Module, Curves]:
     """Train `module` in place; returns the averaged network, in eval mode, and the curves.
 
@@ -102,10 +76,14 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
     checkpoint belongs to another run, ModelError when the loss stops being finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    identity = run.identity(module)
+    _refuse_outputs(module, run)
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(False).eval()
     optimizer = _optimizer(module, run.schedule)
-    state = _State(module, average, optimizer, Curves())
+    if run.teacher is not None:
+        run.teacher.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    state = _State(module, average, optimizer, Curves(), identity)
     first = _resume(state, run, device)
     images, labels = _in_memory(run.train, run.contract, device)
     for epoch in range(first, run.schedule.epochs):
@@ -117,24 +95,42 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
     return average.to("cpu"), state.curves
 
 
+def _refuse_outputs(module: nn.Module, run: Run) -> None:
+    """Labels are one number an image; raises ModelError for anything but logits (images, classes).
+    """
+    batch = next(run.validation.head(2).batches(2, run.contract))
+    with torch.no_grad():
+        shape = tuple(module.eval()(torch.from_numpy(batch)).shape)
+    if len(shape) != 2:
+        raise ModelError(
+            f"the network gives outputs of shape {shape}; training by labels needs logits of shape "
+            "(images, classes)."
+        )
+
+
 @dataclass
 class _State:
     module: nn.Module
     average: nn.Module
     optimizer: torch.optim.Optimizer
     curves: Curves
+    identity: str
 
 
 def _optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum; no decay on biases and BatchNorm, which have one dimension."""
-    decayed = [p for p in module.parameters() if p.ndim > 1]
-    free = [p for p in module.parameters() if p.ndim <= 1]
+    """SGD with Nesterov momentum; no decay on biases and BatchNorm, which have one dimension, nor
+    on learned step sizes.
+    """
+    steps = [p for p in module.parameters() if isinstance(p, StepSize)]
+    others = [p for p in module.parameters() if not isinstance(p, StepSize) and p.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": schedule.weight_decay},
-        {"params": free, "weight_decay": 0.0},
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in others if p.ndim <= 1]},
+        {"params": steps, "share": schedule.step_lr},
     ]
+    given = [{"weight_decay": 0.0, "share": 1.0, **group} for group in groups if group["params"]]
     return torch.optim.SGD(
-        groups, lr=schedule.peak_lr, momentum=schedule.momentum, nesterov=schedule.momentum > 0
+        given, lr=schedule.peak_lr, momentum=schedule.momentum, nesterov=schedule.momentum > 0
     )
 
 
@@ -151,7 +147,7 @@ def _in_memory(
 def _epoch(
     state: _State, data: tuple[Tensor, Tensor], run: Run, epoch: int, progress: Progress
 ) -> None:
-    schedule, task = run.schedule, Classification(run.schedule.label_smoothing)
+    schedule = run.schedule
     per_epoch = len(run.train) // schedule.batch_size
     if per_epoch == 0:
         raise UsageError(f"a batch of {schedule.batch_size} is larger than the training split.")
@@ -161,9 +157,10 @@ def _epoch(
     for index, (images, labels) in enumerate(_batches(data, run, epoch)):
         step = epoch * per_epoch + index
         for group in state.optimizer.param_groups:
-            group["lr"] = schedule.lr(step, steps)
-        with torch.autocast(images.device.type, torch.bfloat16):
-            loss = task.loss(state.module(images), labels)
+            group["lr"] = schedule.lr(step, steps) * group["share"]
+        loss = _loss(state.module, run, images, labels)
+        if (weight := schedule.dampening(step, steps)) > 0:
+            loss = loss + weight * sum(layer.dampening() for layer in _learned(state.module))
         value = loss.item()
         if not math.isfinite(value):
             raise ModelError(
@@ -178,6 +175,24 @@ def _epoch(
         progress(stage, index + 1, per_epoch)
 
 
+def _loss(module: nn.Module, run: Run, images: Tensor, labels: Tensor) -> Tensor:
+    schedule, task = run.schedule, Classification(run.schedule.label_smoothing)
+    with torch.autocast(images.device.type, torch.bfloat16):
+        logits = module(images)
+        if run.teacher is None or not schedule.distill:
+            return task.loss(logits, labels)
+        with torch.no_grad():
+            theirs = run.teacher(images)
+        soft = distillation(logits, theirs, schedule.temperature)
+        if schedule.distill == 1:
+            return soft
+        return schedule.distill * soft + (1 - schedule.distill) * task.loss(logits, labels)
+
+
+def _learned(module: nn.Module) -> list[LearnedLayer]:
+    return [layer for layer in module.modules() if isinstance(layer, LearnedLayer)]
+
+
 def _batches(data: tuple[Tensor, Tensor], run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     images, labels = data
     generator = torch.Generator().manual_seed(run.seed * 1_000_003 + epoch)
@@ -188,38 +203,6 @@ def _batches(data: tuple[Tensor, Tensor], run: Run, epoch: int) -> Iterator[tupl
         yield augment(images[chosen], run.schedule, generator), labels[chosen]
 
 
-def augment(images: Tensor, schedule: Schedule, generator: torch.Generator) -> Tensor:
-    """Mirror, translate and cut out, each image by draws of its own; shape (n, c, h, w) is kept."""
-    count, _, height, width = images.shape
-    if schedule.flip:
-        mirrored = torch.rand(count, generator=generator) < 0.5
-        images = torch.where(mirrored.view(-1, 1, 1, 1).to(images.device), images.flip(3), images)
-    if schedule.shift:
-        pad = schedule.shift
-        # Replicating the border pads with what the border is after normalisation, not with grey.
-        padded = nn.functional.pad(images, (pad,) * 4, mode="replicate")
-        offset = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(images.device)
-        rows = (offset[0][:, None] + torch.arange(height, device=images.device))[:, None, :, None]
-        columns = (offset[1][:, None] + torch.arange(width, device=images.device))[:, None, None]
-        image = torch.arange(count, device=images.device)[:, None, None, None]
-        channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
-        images = padded[image, channel, rows, columns]
-    if schedule.cutout:
-        images = _cut_out(images, schedule.cutout, generator)
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-def _cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    count, _, height, width = images.shape
-    top = torch.randint(-side // 2, height - side // 2, (count, 1), generator=generator)
-    left = torch.randint(-side // 2, width - side // 2, (count, 1), generator=generator)
-    rows, columns = torch.arange(height)[None], torch.arange(width)[None]
-    in_rows = (rows >= top) & (rows < top + side)
-    in_columns = (columns >= left) & (columns < left + side)
-    hole = (in_rows[:, :, None] & in_columns[:, None, :])[:, None].to(images.device)
-    return images.masked_fill(hole, 0.0)
-
-
 @torch.no_grad()
 def _average(state: _State, decay: float, step: int) -> None:
     # Early steps average over fewer: the decay grows to its value (as Adam's bias correction).
@@ -227,21 +210,8 @@ def _average(state: _State, decay: float, step: int) -> None:
     ours, theirs = state.average.state_dict(), state.module.state_dict()
     floating = [name for name, value in ours.items() if value.is_floating_point()]
     torch._foreach_lerp_([ours[name] for name in floating], [theirs[n] for n in floating], weight)
-
-
-@torch.no_grad()
-def evaluate(module: nn.Module, split: Split, contract: Preprocessing) -> float:
-    """Share of a labelled split that `module` classifies right, in float32."""
-    assert split.labels is not None, "a split without labels has no accuracy"
-    module.eval()
-    device = next(module.parameters()).device
-    hits, start = 0, 0
-    for batch in split.batches(_EVALUATION_BATCH, contract):
-        images = torch.from_numpy(batch).to(device, memory_format=torch.channels_last)
-        labels = torch.from_numpy(split.labels[start : start + len(batch)]).to(device)
-        hits += int(Classification().correct(module(images), labels).sum())
-        start += len(batch)
-    return hits / len(split)
+    for name in ours.keys() - set(floating):  # counts and flags have no average
+        ours[name].copy_(theirs[name])
 
 
 def _save(state: _State, run: Run, epoch: int) -> None:
@@ -250,7 +220,7 @@ def _save(state: _State, run: Run, epoch: int) -> None:
     buffer = io.BytesIO()
     torch.save(
         {
-            "identity": run.identity(state.module),
+            "identity": state.identity,
             "epoch": epoch,
             "module": state.module.state_dict(),
             "average": state.average.state_dict(),
@@ -274,7 +244,7 @@ def _resume(state: _State, run: Run, device: torch.device) -> int:
             f"the checkpoint {run.checkpoint} cannot be read ({error}); "
             "delete it to train from the start."
         ) from error
-    if identity != run.identity(state.module):
+    if identity != state.identity:
         raise StorageError(
             f"the checkpoint {run.checkpoint} belongs to a run with another network, other data, "
             "settings or seed; delete it, or write to another file."

@@ -1,0 +1,84 @@
+"""Which scheme every layer of a network gets, and which width every activation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import fx
+
+from edgewise.errors import RecipeError
+from edgewise.graph.network import Network, operation
+from edgewise.graph.regions import matches
+from edgewise.quant.placement import PASS, Placement
+from edgewise.quant.scheme import INT8, Scheme
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Schemes by layer.
+
+    scheme: of all that is not named; ends: of the first and the last layer, None for no exception;
+    mixed: glob on paths -> scheme, the first that matches, before `ends`.
+    """
+
+    scheme: Scheme
+    ends: Scheme | None = None
+    mixed: tuple[tuple[str, Scheme], ...] = ()
+
+    @staticmethod
+    def of(scheme: Scheme, ends: str, mixed: tuple[str, ...]) -> "Assignment":
+        """From settings as recipes have them: `w8a8` or nothing, and `GLOB=w4a8` each."""
+        pairs = []
+        for text in mixed:
+            glob, equals, name = text.rpartition("=")
+            if not equals or not glob:
+                raise RecipeError(f"'{text}' gives no layers a scheme; say GLOB=w4a8.")
+            pairs.append((glob, Scheme.parse(name)))
+        return Assignment(scheme, Scheme.parse(ends) if ends else None, tuple(pairs))
+
+    def layers(self, placement: Placement) -> dict[fx.Node, Scheme]:
+        """The scheme of every placed layer; raises RecipeError for a glob that covers none."""
+        nodes = placement.layers
+        paths = {node: str(node.meta["path"]) for node in nodes}
+        for glob, _ in self.mixed:
+            if not any(matches(path, (glob,)) for path in paths.values()):
+                raise RecipeError(
+                    f"no quantized layer is called '{glob}'; they are {', '.join(paths.values())}."
+                )
+        return {node: self._scheme(paths[node], node in (nodes[0], nodes[-1])) for node in nodes}
+
+    def _scheme(self, path: str, is_end: bool) -> Scheme:
+        for glob, scheme in self.mixed:
+            if matches(path, (glob,)):
+                return scheme
+        return self.ends if is_end and self.ends is not None else self.scheme
+
+    def activation_bits(
+        self, network: Network, placement: Placement, schemes: Mapping[fx.Node, Scheme]
+    ) -> dict[str, int]:
+        """Bits of every group of activations: the most that any of its readers asks for.
+
+        The image comes in 8 bits, and fewer would throw away what the sensor gave for nothing; the
+        network's output is read by people, and keeps 8.
+        """
+        bits: dict[str, int] = {}
+        for node, group in placement.groups.items():
+            wanted = [self._wanted(network, reader, schemes) for reader in _readers(network, node)]
+            if node.op == "placeholder":
+                wanted.append(INT8.activation_bits)
+            known = bits.get(group, min(wanted, default=self.scheme.activation_bits))
+            bits[group] = max([known, *wanted])
+        return bits
+
+    def _wanted(self, network: Network, reader: fx.Node, schemes: Mapping[fx.Node, Scheme]) -> int:
+        if operation(network.module, reader) == "output":
+            return INT8.activation_bits
+        return schemes.get(reader, self.scheme).activation_bits
+
+
+def _readers(network: Network, node: fx.Node) -> list[fx.Node]:
+    """What reads a node's values, past the operations that only move them."""
+    found = []
+    for user in node.users:
+        passes = operation(network.module, user) in PASS
+        found.extend(_readers(network, user) if passes else [user])
+    return found

@@ -1,0 +1,48 @@
+"""The studies by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgewise.data.dataset import Dataset
+from edgewise.errors import UsageError
+from edgewise.studies.result import Plot, Table
+from edgewise.studies.vgg16 import grid as vgg16
+from edgewise.studies.vgg16 import tables as vgg16_tables
+from edgewise.studies.vgg16.scales import SCALES as VGG16_SCALES
+from edgewise.study import Finding, Grid
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study: what it is, the data it wants and those that stand in, and its parts.
+
+    scales: name -> summary; grid: data, scale, threads -> cells; tables, plots: of what was found.
+    """
+
+    summary: str
+    data: str
+    stand_in: str
+    scales: Mapping[str, str]
+    grid: Callable[[Dataset, str, int], Grid]
+    tables: Callable[[Sequence[Finding]], tuple[Table, ...]]
+    plots: Callable[[Sequence[Finding]], tuple[Plot, ...]]
+
+
+STUDIES: Mapping[str, Study] = {
+    "vgg16": Study(
+        summary="VGG-16 on CIFAR-10: quantization-aware training by placement, fusion and bits",
+        data="cifar10",
+        stand_in="fashion-mnist",
+        scales={name: scale.summary for name, scale in VGG16_SCALES.items()},
+        grid=lambda data, scale, threads: vgg16.grid(data, scale, VGG16_SCALES[scale], threads),
+        tables=vgg16_tables.tables,
+        plots=vgg16_tables.plots,
+    )
+}
+
+
+def study(name: str) -> Study:
+    """The study of that name; raises UsageError when there is none."""
+    if name not in STUDIES:
+        raise UsageError(f"there is no study '{name}'; known: {', '.join(STUDIES)}.")
+    return STUDIES[name]

@@ -1,0 +1,118 @@
+"""Where values change between integers and floats while ONNX Runtime runs a network."""
+
+from collections.abc import Iterable
+
+import onnx
+from onnx import TensorProto, helper
+
+from edgewise.graph.network import Network
+from edgewise.targets.onnx import session
+from edgewise.targets.onnx.audit import find_node
+from edgewise.targets.onnx.builder import INPUT, OUTPUT
+from edgewise.targets.onnx.writer import Written
+from edgewise.targets.target import Boundary
+
+_TO_INTEGERS, _TO_FLOAT = "QuantizeLinear", "DequantizeLinear"
+
+# What a value passes on its way from one layer to the next.
+_PASSED = frozenset(
+    {
+        _TO_INTEGERS, _TO_FLOAT, "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice",
+        "Split", "Gather", "Pad", "Identity", "Cast", "Expand", "ReorderInput", "ReorderOutput",
+        "MaxPool", "NhwcMaxPool", "Relu", "LeakyRelu", "Clip",
+    }
+)  # fmt: skip
+
+
+def find_boundaries(
+    network: Network, written: Written, optimized: onnx.ModelProto
+) -> tuple[Boundary, ...]:
+    """Every conversion that is left in the optimized graph, in the order they run.
+
+    Of constants there are none: they are converted once, when the model loads.
+    """
+    flow = _Flow(network, written, optimized.graph)
+    found = [
+        node
+        for node in optimized.graph.node
+        if node.op_type in (_TO_INTEGERS, _TO_FLOAT) and flow.changes(node)
+    ]
+    elements = _elements(network, optimized, [_float_side(node) for node in found])
+    return tuple(_boundary(node, flow, count) for node, count in zip(found, elements, strict=True))
+
+
+class _Flow:
+    """Which layers values come from and go to."""
+
+    def __init__(self, network: Network, written: Written, graph: onnx.GraphProto) -> None:
+        self._producers = {output: node for node in graph.node for output in node.output}
+        self._constants = {init.name for init in graph.initializer}
+        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self._readers.setdefault(name, []).append(node)
+        self._layers: dict[str, str] = {}
+        for call in network.module.graph.nodes:
+            name = written.layers.get(call.name)
+            node = None if name is None else find_node(graph, name)
+            if node is not None:
+                self._layers[node.output[0]] = str(call.meta["path"])
+
+    def changes(self, node: onnx.NodeProto) -> bool:
+        """Whether a node's input depends on the image."""
+        return bool(self.before(node.input[0]))
+
+    def before(self, name: str) -> tuple[str, ...]:
+        """The layers that a value comes from; `input` is the image."""
+        if name == INPUT:
+            return (INPUT,)
+        node = self._producers.get(name)
+        if node is None:
+            return ()
+        if node.op_type in _PASSED:
+            return self.before(node.input[0])
+        return (self._name(node),)
+
+    def after(self, name: str) -> tuple[str, ...]:
+        """The layers that read a value; `output` is the network's answer."""
+        found = [OUTPUT] if name == OUTPUT else []
+        for node in self._readers.get(name, ()):
+            passed = node.op_type in _PASSED
+            found += self._after_all(node.output) if passed else [self._name(node)]
+        return tuple(dict.fromkeys(found))
+
+    def _after_all(self, names: Iterable[str]) -> list[str]:
+        return [layer for name in names for layer in self.after(name)]
+
+    def _name(self, node: onnx.NodeProto) -> str:
+        return self._layers.get(node.output[0], node.name or node.op_type)
+
+
+def _boundary(node: onnx.NodeProto, flow: _Flow, elements: int) -> Boundary:
+    before, after = flow.before(node.input[0]), flow.after(node.output[0])
+    integer = node.op_type == _TO_INTEGERS
+    place = "inside"
+    if integer and before == (INPUT,):
+        place = INPUT
+    elif not integer and after == (OUTPUT,):
+        place = OUTPUT
+    tensor = node.input[1].removesuffix(".scale")  # as the quantizer is called
+    return Boundary(tensor, before, after, elements, integer, place)
+
+
+def _float_side(node: onnx.NodeProto) -> str:
+    return str(node.input[0] if node.op_type == _TO_INTEGERS else node.output[0])
+
+
+def _elements(network: Network, optimized: onnx.ModelProto, names: list[str]) -> list[int]:
+    """How many values of one image the tensors of those names hold: found by running it."""
+    image = network.example().numpy()
+    probe = onnx.ModelProto()
+    probe.CopyFrom(optimized)
+    shown = [name for name in dict.fromkeys(names) if name not in (INPUT, OUTPUT)]
+    for name in shown:
+        probe.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    values = session.run_as_it_is(probe, image, [OUTPUT, *shown])
+    sizes = {INPUT: image.size}
+    sizes |= {name: int(value.size) for name, value in zip([OUTPUT, *shown], values, strict=True)}
+    return [sizes[name] for name in names]

@@ -1,0 +1,33 @@
+"""BatchNorm's statistics of weights as they ended."""
+
+import torch
+from torch import nn
+
+from edgewise.training.loop import Run
+
+
+@torch.no_grad()
+def reestimate(module: nn.Module, run: Run, batches: int = 100) -> None:
+    """Set BatchNorm's statistics to those of the weights as they are now, over `batches` batches.
+
+    Averaged weights have other statistics than the average of the statistics, and weights that jump
+    between two codes have neither (Nagel et al. 2022, section 4.1).
+    """
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    if not norms:
+        return
+    device = next(module.parameters()).device
+    module.train()
+    for layer in module.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average of what follows
+    seen = run.train.head(batches * run.schedule.batch_size)
+    for batch in seen.batches(run.schedule.batch_size, run.contract):
+        module(torch.from_numpy(batch).to(device, memory_format=torch.channels_last))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    module.eval()

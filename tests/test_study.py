@@ -1,0 +1,147 @@
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewise import store
+from edgewise.errors import ModelError, StorageError, UsageError
+from edgewise.progress import silent
+from edgewise.study import Bench, Cell, Grid, finding, run, stored, weights_path
+
+CALLS: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    CALLS.clear()
+
+
+def cell(name: str, needs: tuple[str, ...] = (), keeps: bool = False, **settings: Any) -> Cell:
+    def compute(bench: Bench) -> Mapping[str, Any]:
+        CALLS.append(name)
+        if settings.get("fails"):
+            raise ModelError("it diverged")
+        if keeps:
+            store.write_bytes(bench.folder / f"{name}.safetensors", name.encode())
+        return {"value": len(bench.weights)}
+
+    return Cell(name, settings, compute, needs, keeps)
+
+
+def grid(*cells: Cell, **inputs: str) -> Grid:
+    return Grid("tiny", "quick", cells, inputs)
+
+
+def test_a_cell_is_computed_once(tmp_path: Path) -> None:
+    made = grid(cell("a/one", keeps=True), cell("a/two", ("a/one",)), cell("b", ("a/two",)))
+    run(made, tmp_path, silent)
+    run(made, tmp_path, silent)
+    assert CALLS == ["a/one", "a/two", "b"]
+    found = [finding(made, one, tmp_path) for one in made.cells]
+    assert [one.result["value"] for one in found if one is not None] == [0, 1, 0]
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".part", ".tmp"))]
+
+
+@pytest.mark.parametrize("change", ["settings", "inputs", "needs"])
+def test_what_decides_a_result_makes_it_new(change: str, tmp_path: Path) -> None:
+    before = grid(cell("one", depth=1), cell("two", ("one",)), data="x")
+    run(before, tmp_path, silent)
+    after = {
+        "settings": grid(cell("one", depth=2), cell("two", ("one",)), data="x"),
+        "inputs": grid(cell("one", depth=1), cell("two", ("one",)), data="y"),
+        "needs": grid(cell("one", depth=1), cell("two"), data="x"),
+    }[change]
+    CALLS.clear()
+    run(after, tmp_path, silent)
+    assert (["two"] if change == "needs" else ["one", "two"]) == CALLS
+
+
+def test_a_failure_is_kept_shown_and_tried_again(tmp_path: Path) -> None:
+    made = grid(cell("bad", fails=True), cell("after", ("bad",)), cell("other"))
+    run(made, tmp_path, silent)
+    shown = stored(made, made.cells[0], tmp_path)
+    assert shown is not None
+    assert shown.error == "it diverged"
+    after = stored(made, made.cells[1], tmp_path)
+    assert after is not None
+    assert after.error == "it starts from bad, which failed."
+    assert finding(made, made.cells[2], tmp_path) is not None
+    CALLS.clear()
+    run(made, tmp_path, silent)
+    assert CALLS == ["bad"], "and what is there is not computed again"
+
+
+def test_only_what_is_asked_for_and_what_it_needs(tmp_path: Path) -> None:
+    made = grid(cell("a"), cell("b", ("a",)), cell("c"))
+    run(made, tmp_path, silent, ["b"])
+    assert CALLS == ["a", "b"]
+    with pytest.raises(UsageError, match="no cell of tiny is called"):
+        run(made, tmp_path, silent, ["nothing"])
+
+
+def test_weights_that_were_lost_or_changed_are_made_again(tmp_path: Path) -> None:
+    made = grid(cell("a", keeps=True), cell("b", ("a",)))
+    run(made, tmp_path, silent)
+    path = weights_path(tmp_path, made.cells[0])
+    for damage in (path.unlink, lambda: path.write_bytes(b"other")):
+        damage()
+        CALLS.clear()
+        run(made, tmp_path, silent)
+        assert CALLS == ["a"]
+
+
+def test_a_record_that_was_changed_is_refused(tmp_path: Path) -> None:
+    made = grid(cell("a"))
+    run(made, tmp_path, silent)
+    record = tmp_path / "a.json"
+    record.write_text(record.read_text().replace('"value": 0', '"value": 9'))
+    with pytest.raises(StorageError, match="was changed"):
+        run(made, tmp_path, silent)
+
+
+def test_two_at_once_compute_a_cell_once(tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    def slow(bench: Bench) -> Mapping[str, Any]:
+        CALLS.append("slow")
+        gate.wait(10)
+        return {"value": 1}
+
+    made = grid(Cell("slow", {}, slow))
+    threads = [threading.Thread(target=run, args=(made, tmp_path, silent)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert CALLS == ["slow"]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from edgewise.progress import silent
+from edgewise.study import Cell, Grid, run
+
+def compute(bench):
+    note = bench.scratch / "note"
+    if not note.exists():
+        note.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"value": note.read_text() + " and whole"}
+
+run(Grid("tiny", "quick", (Cell("a", {}, compute),), {}), Path(sys.argv[1]), silent)
+"""
+
+
+def test_a_killed_cell_goes_on_where_it_was_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _KILLED, str(tmp_path)]
+    assert subprocess.run(command, check=False).returncode == -9
+    assert not (tmp_path / "a.json").exists()
+    subprocess.run(command, check=True)
+    assert store.read_record(tmp_path / "a.json")["result"]["value"] == "half and whole"
+    assert not (tmp_path / ".work" / "a").exists()
