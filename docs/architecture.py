@@ -13,7 +13,8 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 SAYS = {
     "cli": "parse, call, print",
     "report": "tables, plots and the page, from stored results; runs nothing",
-    "verify | pipeline": "a model to a bundle; a bundle checked again",
+    "studies": "published studies: cells, and the paper's tables",
+    "verify | pipeline | study": "a model to a bundle; checked again; a grid of cached cells",
     "parity | audit | bundle | sensitivity | measure | presets": "what proves a result",
     "series": "measurements, their raw samples and intervals",
     "recipe": "an ordered tuple of steps; JSON in and out",

@@ -147,6 +147,16 @@ class Recipe:
         )
         return replace(self, steps=steps)
 
+    def with_mixed(self, schemes: Sequence[str]) -> "Recipe":
+        """The same recipe with `GLOB=w4a8` for layers or regions, before what it says of them."""
+        steps = tuple(
+            replace(step, mixed=(*schemes, *step.mixed))
+            if isinstance(step, Quantize | Qat)
+            else step
+            for step in self.steps
+        )
+        return replace(self, steps=steps)
+
     def to_json(self) -> dict[str, Any]:
         steps = [step.to_json() for step in self.steps]
         return {"schema": SCHEMA, "name": self.name, "steps": steps}

@@ -14,7 +14,7 @@ W2A2 = Scheme(2, 2)
 
 def schemes(network: Network, assignment: Assignment) -> dict[str, Scheme]:
     placement = place(network, ONNX_RUNTIME)
-    found = assignment.layers(placement)
+    found = assignment.layers(network, placement)
     return {str(node.meta["path"]): scheme for node, scheme in found.items()}
 
 
@@ -56,12 +56,14 @@ def test_what_gives_no_layer_a_scheme_is_refused(text: str) -> None:
 def test_an_activation_has_the_most_bits_that_a_reader_wants(tiny_network: Network) -> None:
     assignment = Assignment(W2A2)
     placement = place(tiny_network, ONNX_RUNTIME)
-    bits = assignment.activation_bits(tiny_network, placement, assignment.layers(placement))
+    bits = assignment.activation_bits(
+        tiny_network, placement, assignment.layers(tiny_network, placement)
+    )
     for node, group in placement.groups.items():
         if node.op == "placeholder" or any(user.op == "output" for user in node.users):
             assert bits[group] == 8, "neither the image nor the answer loses bits"
     assert set(bits) == set(placement.groups.values())
     assert 2 in bits.values()
     ends = Assignment(W2A2, INT8)
-    wide = ends.activation_bits(tiny_network, placement, ends.layers(placement))
+    wide = ends.activation_bits(tiny_network, placement, ends.layers(tiny_network, placement))
     assert all(wide[group] >= bits[group] for group in bits)

@@ -23,7 +23,7 @@ from edgewise.targets.onnx.target import OnnxTarget
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Stage = tuple[list[nn.Module], int, int]
 
-EXACT = ("input", "conv2d", "linear")  # the rest is computed in float32, in whatever order
+EXACT = ("input", "quantizedlayer")  # the rest is computed in float32, in whatever order
 
 
 class Joined(nn.Module):

@@ -42,6 +42,10 @@ Examples:
 A recipe is a preset (fp16: half the file, the accuracy of float; int8: a quarter of the file and
 the fastest, needs calibration images) or a JSON file. The float network is always exported too:
 every figure is shown beside it. With --device the artifacts are measured there.
+\b
+Layers are named by globs on their paths, or by a region of the network (`edgewise inspect` shows
+both); a region's name comes first where both would do. --keep-float 'head' --mixed 'body.*=w4a8'
+is float, 4-bit weights and 8 bits in one network.
 """
 )
 @model_options
@@ -51,8 +55,14 @@ every figure is shown beside it. With --device the artifacts are measured there.
 @click.option(
     "--keep-float",
     multiple=True,
-    metavar="GLOB|FILE.json:N",
+    metavar="GLOB|REGION|FILE.json:N",
     help="Layers that stay in float, or the N worst of a ranking; repeatable.",
+)
+@click.option(
+    "--mixed",
+    multiple=True,
+    metavar="'GLOB|REGION=w4a8'",
+    help="Bits of weights and activations of some layers; the first that covers one decides.",
 )
 @click.option("--device", help="Measure there: local.")
 @click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")
@@ -70,6 +80,7 @@ def command(  # noqa: PLR0913 - one argument an option
     recipes: tuple[str, ...],
     target_name: str,
     keep_float: tuple[str, ...],
+    mixed: tuple[str, ...],
     device: str | None,
     quick: bool,
     test_images: int | None,
@@ -81,7 +92,12 @@ def command(  # noqa: PLR0913 - one argument an option
     asked = tuple(load_recipe(name) for name in recipes)
     loaded = load_model(model, weights, parse_options(options))
     globs = kept_float(keep_float, loaded.inputs)
-    chosen = tuple(recipe.with_kept_float(globs) for recipe in asked)
+    if mixed and not any(recipe.quantizes for recipe in asked):
+        raise UsageError(
+            f"--mixed sets the bits of integer layers, and {', '.join(recipes)} has none; add "
+            "--recipe int8."
+        )
+    chosen = tuple(recipe.with_kept_float(globs).with_mixed(mixed) for recipe in asked)
     dataset, contract = load_both(loaded, data, root, parse_shape(input_shape), seed)
     if dataset.split("test").labels is None:
         notes.print(f"{dataset.name} has no labels: agreement is reported, not accuracy.")

@@ -163,6 +163,8 @@ def _show(name: str, dataset: Dataset, grid: Grid, folder: Path, as_json: bool) 
                   f"{len(grid.cells)} cells in {folder}")  # fmt: skip
     for table in tables:
         console.print(_rendered(table))
+        for remark in table.notes:
+            console.print(escape(remark))
 
 
 def _rendered(table: result.Table) -> Shown:

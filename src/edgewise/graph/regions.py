@@ -22,6 +22,15 @@ def matches(path: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(path, glob) or fnmatchcase(path, f"{glob}.*") for glob in globs)
 
 
+def covers(text: str, path: str, regions: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether what a user wrote, a region's name or a glob, means the layer of that path.
+
+    A region's exact name comes first and means the layers that are in that region, whatever they
+    are called; anything else is a glob.
+    """
+    return region_of(path, regions) == text if text in regions else matches(path, (text,))
+
+
 def region_of(path: str, regions: Mapping[str, tuple[str, ...]]) -> str:
     """The first region that covers a path, or an empty name."""
     return next((name for name, globs in regions.items() if matches(path, globs)), "")

@@ -7,7 +7,7 @@ from torch import fx
 
 from edgewise.errors import RecipeError
 from edgewise.graph.network import Network, operation
-from edgewise.graph.regions import matches
+from edgewise.graph.regions import covers
 from edgewise.quant.placement import PASS, Placement
 from edgewise.quant.scheme import INT8, Scheme
 
@@ -17,7 +17,8 @@ class Assignment:
     """Schemes by layer.
 
     scheme: of all that is not named; ends: of the first and the last layer, None for no exception;
-    mixed: glob on paths -> scheme, the first that matches, before `ends`.
+    mixed: region or glob on paths -> scheme; the first that covers a layer decides, before `ends`.
+    A region's exact name comes before a glob of the same letters.
     """
 
     scheme: Scheme
@@ -35,22 +36,22 @@ class Assignment:
             pairs.append((glob, Scheme.parse(name)))
         return Assignment(scheme, Scheme.parse(ends) if ends else None, tuple(pairs))
 
-    def layers(self, placement: Placement) -> dict[fx.Node, Scheme]:
-        """The scheme of every placed layer; raises RecipeError for a glob that covers none."""
-        nodes = placement.layers
+    def layers(self, network: Network, placement: Placement) -> dict[fx.Node, Scheme]:
+        """The scheme of every placed layer; raises RecipeError for what covers none."""
+        nodes, regions = placement.layers, network.regions
         paths = {node: str(node.meta["path"]) for node in nodes}
-        for glob, _ in self.mixed:
-            if not any(matches(path, (glob,)) for path in paths.values()):
+        for text, _ in self.mixed:
+            if not any(covers(text, path, regions) for path in paths.values()):
                 raise RecipeError(
-                    f"no quantized layer is called '{glob}'; they are {', '.join(paths.values())}."
+                    f"no quantized layer is called '{text}'; they are {', '.join(paths.values())}; "
+                    f"regions: {', '.join(regions) or 'none'}."
                 )
-        return {node: self._scheme(paths[node], node in (nodes[0], nodes[-1])) for node in nodes}
-
-    def _scheme(self, path: str, is_end: bool) -> Scheme:
-        for glob, scheme in self.mixed:
-            if matches(path, (glob,)):
-                return scheme
-        return self.ends if is_end and self.ends is not None else self.scheme
+        found = {}
+        for node in nodes:
+            named = (scheme for text, scheme in self.mixed if covers(text, paths[node], regions))
+            is_end = self.ends is not None and node in (nodes[0], nodes[-1])
+            found[node] = next(named, self.ends if is_end and self.ends else self.scheme)
+        return found
 
     def activation_bits(
         self, network: Network, placement: Placement, schemes: Mapping[fx.Node, Scheme]

@@ -44,7 +44,7 @@ def insert(network: Network, given: Insertion) -> None:
     Raises RecipeError when a tensor has no calibrated range.
     """
     module, placement = network.module, given.placement
-    schemes = given.assignment.layers(placement)
+    schemes = given.assignment.layers(network, placement)
     bits = given.assignment.activation_bits(network, placement, schemes)
     free = {group: _free_name(module, group) for group in placement.groups.values()}
     for group, name in free.items():

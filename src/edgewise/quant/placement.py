@@ -6,14 +6,14 @@ runtime fuses with them. Anything else cannot be quantized, and is an error unle
 for it in float.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import fx
 
-from edgewise.errors import UnsupportedOpError
+from edgewise.errors import RecipeError, UnsupportedOpError
 from edgewise.graph.network import Network, operation
-from edgewise.graph.regions import matches
+from edgewise.graph.regions import covers
 from edgewise.quant.profiles import Profile
 
 PASS = frozenset(
@@ -65,13 +65,15 @@ class _Sets:
 
 
 def place(network: Network, profile: Profile, keep_float: tuple[str, ...] = ()) -> Placement:
-    """Decide the placement for a runtime; layers that match `keep_float` stay as they are.
+    """Decide the placement for a runtime; layers that `keep_float` covers stay as they are.
 
-    Raises UnsupportedOpError, naming every operation and its layer, when something computes that
-    has no integer form and was not asked for in float.
+    keep_float: names of regions, or globs on the names of layers and operations; where a region and
+    a layer have the same name, the region is meant. Raises RecipeError for one that covers nothing,
+    and UnsupportedOpError, naming every operation and its layer, when something computes that has
+    no integer form and was not asked for in float.
     """
     kinds = {node: operation(network.module, node) for node in network.module.graph.nodes}
-    active = _active(kinds, profile, keep_float)
+    active = _active(kinds, profile, _kept(network, kinds, keep_float))
     needed: set[fx.Node] = set()
     sets = _Sets()
     for node in kinds:
@@ -101,14 +103,14 @@ def place(network: Network, profile: Profile, keep_float: tuple[str, ...] = ()) 
 
 
 def _active(
-    kinds: Mapping[fx.Node, str], profile: Profile, keep_float: tuple[str, ...]
+    kinds: Mapping[fx.Node, str], profile: Profile, kept: Collection[fx.Node]
 ) -> set[fx.Node]:
     active, impossible = set(), []
     names = _names(kinds)
     for node, kind in kinds.items():
         if not node.meta.get("floating") or kind in PASS or kind in ("input", "constant", "output"):
             continue
-        if matches(names[node], keep_float):
+        if node in kept:
             continue
         possible = kind in COMPUTE and (kind not in WEIGHTED or kind in profile.layers)
         if possible and not (kind == "linear" and len(node.meta["shape"]) != 2):
@@ -118,9 +120,27 @@ def _active(
     if impossible:
         raise UnsupportedOpError(
             f"these cannot be quantized for {profile.name}: {', '.join(impossible)}. To keep them "
-            "in float, say so with keep_float (--keep-float) and a glob on these names."
+            "in float, say so with keep_float (--keep-float) and a region or a glob on these names."
         )
     return active
+
+
+def _kept(
+    network: Network, kinds: Mapping[fx.Node, str], keep_float: tuple[str, ...]
+) -> set[fx.Node]:
+    """The nodes that are asked for in float."""
+    kept: set[fx.Node] = set()
+    names = _names(kinds)
+    for text in keep_float:
+        found = {node for node, name in names.items() if covers(text, name, network.regions)}
+        if not found:
+            raise RecipeError(
+                f"nothing in {network.name} is called '{text}', so it cannot be kept in float; "
+                f"regions: {', '.join(network.regions) or 'none'}; layers: "
+                f"{', '.join(names[node] for node in kinds if kinds[node] in WEIGHTED)}."
+            )
+        kept |= found
+    return kept
 
 
 def _names(nodes: Iterable[fx.Node]) -> dict[fx.Node, str]:

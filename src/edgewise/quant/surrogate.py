@@ -69,7 +69,7 @@ class _Activation(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         values, result = ctx.saved_tensors
         step, low, high, rounding, scale_shape, zero_shape = ctx.settings
         if gradient.stride() != values.stride():
@@ -102,7 +102,7 @@ def _dot(one: Tensor, other: Tensor) -> Tensor:
 def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Dense tensors of equal strides, flat and piece by piece: see _PIECE."""
     size = _PIECE if tensors[0].device.type == "cpu" else max(1, tensors[0].numel())
-    flat = (tensor.as_strided((tensor.numel(),), (1,)).split(size) for tensor in tensors)
+    flat = (torch.split(t.as_strided((t.numel(),), (1,)), size) for t in tensors)
     return zip(*flat, strict=True)
 
 
@@ -122,7 +122,7 @@ class _Weight(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         weight, scale = ctx.saved_tensors
         (low, high), rounding = ctx.settings
         passed, of_scale = torch.empty_like(weight), torch.zeros_like(scale)
@@ -146,7 +146,7 @@ def _rows(weight: Tensor, scale: Tensor, *others: Tensor) -> Iterator[tuple[Tens
     """The same rows of all, piece by piece: see _PIECE. Scales along another axis go at once."""
     whole = weight.device.type != "cpu" or len(scale) != len(weight)
     rows = len(weight) if whole else max(1, _PIECE * len(weight) // weight.numel())
-    return zip(*(tensor.split(rows) for tensor in (weight, scale, *others)), strict=True)
+    return zip(*(torch.split(t, rows) for t in (weight, scale, *others)), strict=True)
 
 
 class _ScaleGradient(torch.autograd.Function):

@@ -8,6 +8,7 @@ from typing import Any
 from edgewise.data.dataset import Dataset
 from edgewise.quant.scheme import INT8, Scheme
 from edgewise.steps.qat import GENTLE, Qat
+from edgewise.studies.vgg16.measuring import PROTOCOLS, RECIPES, measure_variants
 from edgewise.studies.vgg16.scales import Scale
 from edgewise.studies.vgg16.training import Job, train_float, train_quantized
 from edgewise.study import Bench, Cell, Grid
@@ -26,7 +27,20 @@ def grid(data: Dataset, name: str, scale: Scale, threads: int) -> Grid:
     for seed in range(scale.seeds):
         job = Job(data, scale.width, seed, scale.images, threads)
         cells.extend(_Seed(job, scale).cells())
+    cells.append(_measured(data, scale.protocol))
     return Grid(NAME, name, tuple(cells), data.digests())
+
+
+def _measured(data: Dataset, label: str) -> Cell:
+    """Times, files and memory on this machine."""
+    name = "measured/local"
+    settings = {
+        "width": 1.0,
+        "protocol": asdict(PROTOCOLS[label]),
+        "device": "local",
+        "recipes": [recipe.to_json() for recipe in RECIPES],
+    }
+    return Cell(name, settings, partial(measure_variants, data, label, "local", name))
 
 
 @dataclass(frozen=True)

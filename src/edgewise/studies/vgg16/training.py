@@ -83,14 +83,14 @@ def train_quantized(
     name, teacher, start = names
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
-    module, network = _load(bench.weights[start], job, batch_norm)
+    module, network = load_network(bench.weights[start], job, batch_norm)
     material = Material(
         train=job.train,
         validation=job.data.split("validation"),
         calibration=job.data.split("calibration"),
         seed=job.seed,
         folder=bench.scratch,
-        teacher=_load(bench.weights[teacher], job, batch_norm)[1].module.eval(),
+        teacher=load_network(bench.weights[teacher], job, batch_norm)[1].module.eval(),
     )
     given = Fold().apply(network.copy(), None, bench.progress) if fused else network
     trained = step.train(given, material, bench.progress)
@@ -105,8 +105,11 @@ def train_quantized(
     return result
 
 
-def _load(path: Path, job: Job, batch_norm: bool) -> tuple[nn.Module, Network]:
-    """The module with kept weights, and its graph, which shares them."""
+def load_network(path: Path, job: Job, batch_norm: bool) -> tuple[nn.Module, Network]:
+    """The module with kept weights, and its graph, which shares them.
+
+    Raises ModelError where they are of another network.
+    """
     module = build(_MODEL, job.options(batch_norm))
     apply_weights(module, load_weights(path), path)
     return module, capture(module, job.data.contract, _MODEL)

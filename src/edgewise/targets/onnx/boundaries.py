@@ -85,7 +85,7 @@ class _Flow:
         return [layer for name in names for layer in self.after(name)]
 
     def _name(self, node: onnx.NodeProto) -> str:
-        return self._layers.get(node.output[0], node.name or node.op_type)
+        return self._layers.get(node.output[0], str(node.name or node.op_type))
 
 
 def _boundary(node: onnx.NodeProto, flow: _Flow, elements: int) -> Boundary:

@@ -1,0 +1,117 @@
+"""Writes docs/studies/NAME.md and its pictures from the records of a study."""
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from edgewise import store
+from edgewise.report.plot import colour, picture
+from edgewise.studies.result import Plot, Table
+from edgewise.studies.table import STUDIES
+from edgewise.study import KIND, Cell, Finding
+
+ROOT = Path(__file__).parent.parent
+RECORDS = ROOT / "records"
+PAGES = ROOT / "docs" / "studies"
+SCALE = "standard"
+_SMOOTH = 50  # iterations that a point of a loss curve is the mean of
+
+
+def findings(name: str) -> list[Finding]:
+    """Every cell that is stored, whatever data and settings it was made of."""
+    folder = RECORDS / name / SCALE
+    found = []
+    for path in sorted(folder.rglob("*.json")):
+        record = store.read_record(path)
+        if record["kind"] == KIND:
+            cell = Cell(record["request"]["cell"], record["request"]["settings"], _never)
+            found.append(Finding(cell, record))
+    return found
+
+
+def _never(bench: object) -> Mapping[str, Any]:
+    raise AssertionError("a stored cell is not computed")
+
+
+def page(name: str) -> str:
+    """The page, every figure of it from a record."""
+    study, found = STUDIES[name], findings(name)
+    data = sorted({str(one.cell.settings["data"]) for one in found if "data" in one.cell.settings})
+    stand_in = "" if data == [study.data] else f", a stand-in for {study.data}"
+    scale = study.scales[SCALE]
+    hours = math.fsum(one.result["seconds"] for one in found) / 3600
+    parts = [
+        f"# {study.summary}",
+        f"Written by `make figures` from `records/{name}/{SCALE}` ({scale}). **Ours: on "
+        f"{', '.join(data)}{stand_in}**; the paper's figures are its own, on {study.data}, and "
+        "stand beside ours for their differences, not for their heights. Accuracy is of the test "
+        "images, means over seeds with 95 % intervals (Student's t); differences from float are "
+        "paired by seed, in percentage points.",
+        f"{len(found)} cells, {hours:.1f} hours of computing. `edgewise study run {name} --scale "
+        f"{SCALE}` computes what is missing.",
+        *(_table(table) for table in study.tables(found)),
+        "## Curves",
+        "Of the first seed.",
+        *(
+            f"![{plot.title}: {plot.up} by {plot.across}](../images/{_file(name, place)})"
+            for place, plot in enumerate(study.plots(found))
+            if plot.curves
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write() -> None:
+    """Write the pages of all studies that have records, and their pictures."""
+    for name, study in STUDIES.items():
+        if not findings(name):
+            continue
+        store.write_bytes(PAGES / f"{name}.md", page(name).encode())
+        for place, plot in enumerate(study.plots(findings(name))):
+            if plot.curves:
+                content = picture("svg", (7.2, 3.2), partial(_paint, plot))
+                store.write_bytes(ROOT / "docs" / "images" / _file(name, place), content)
+
+
+def _file(name: str, place: int) -> str:
+    return f"{name}-curves-{place}.svg"
+
+
+def _table(table: Table) -> str:
+    lines = [table.headings, ["---", *["---:"] * (len(table.headings) - 1)], *table.rows]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join([f"## {table.title}", text, *table.notes])
+
+
+def _paint(plot: Plot, figure: Figure) -> None:
+    axes = figure.add_subplot()
+    for place, curve in enumerate(plot.curves):
+        values = list(_smoothed(curve.values)) if plot.across == "iteration" else curve.values
+        step = _SMOOTH if plot.across == "iteration" else 1
+        across = [step * (index + 1) for index in range(len(values))]
+        axes.plot(across, values, color=colour(place), lw=1.2, label=curve.name,
+                  marker="o" if len(values) < 30 else None, ms=3)  # fmt: skip
+    axes.set_xlabel(plot.across)
+    axes.set_ylabel(plot.up)
+    axes.set_title(plot.title, fontsize=9, loc="left")
+    if plot.across == "iteration":
+        axes.set_yscale("log")
+    else:
+        low = min(min(curve.values) for curve in plot.curves)
+        axes.set_ylim(max(low, 80.0) - 0.5, None)
+    figure.legend(loc="outside right upper", fontsize=7)
+
+
+def _smoothed(values: tuple[float, ...]) -> Iterator[float]:
+    """Means of a few iterations each: a loss jumps from batch to batch."""
+    for start in range(0, len(values), _SMOOTH):
+        part = values[start : start + _SMOOTH]
+        yield math.fsum(part) / len(part)
+
+
+if __name__ == "__main__":
+    write()

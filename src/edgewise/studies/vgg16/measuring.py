@@ -1,0 +1,61 @@
+"""Table 4: inference time, file and memory of float, fp16 and int8 on a device."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from edgewise.data.dataset import Dataset
+from edgewise.devices.url import connect
+from edgewise.graph.capture import capture
+from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.models.builtin import build
+from edgewise.presets import FLOAT32, FP16, INT8
+from edgewise.series.files import save_series
+from edgewise.study import Bench
+from edgewise.targets.onnx.target import OnnxTarget
+
+RECIPES = (FLOAT32, FP16, INT8)
+_CHECKED, _TIMED = 16, 32
+PROTOCOLS = {QUICK.label: QUICK, FULL.label: FULL}
+
+
+def measure_variants(data: Dataset, label: str, url: str, name: str, bench: Bench) -> Any:
+    """Write and measure them, interleaved; name: of the cell.
+
+    label: of the protocol, quick or full; url: of the device. The network is the paper's, of full
+    width; its weights are random, which changes neither time nor size. The artifacts are verified
+    as every export is, and not kept; raw samples are.
+    """
+    torch.manual_seed(0)
+    module = build("vgg16", {"width": 1.0, "classes": len(data.classes)})
+    network = capture(module, data.contract, "vgg16")
+    calibration, test = data.split("calibration"), data.split("test")
+    batch = torch.from_numpy(next(calibration.batches(_CHECKED, data.contract)))
+    variants = []
+    for recipe in RECIPES:
+        path = bench.scratch / f"{recipe.name}.onnx"
+        made = recipe.apply(network, calibration, bench.progress)
+        made.export(OnnxTarget(), path, batch)
+        variants.append(Variant(recipe.name, path))
+    inputs = Inputs(test.images.read(0, _TIMED), data.contract)
+    with connect(url) as device:
+        series = measure(variants, device, PROTOCOLS[label], bench.progress, inputs)
+    save_series(series, bench.folder / f"{name}-series.json")
+    return {
+        "device": url,
+        "cpu": series.baseline.machine["cpu"],
+        "mode": series.mode,
+        "remarks": list(series.remarks()),
+        "variants": [
+            {
+                "name": one.name,
+                "size_bytes": one.size_bytes,
+                "p50_s": asdict(one.statistics.p50_s),
+                "speed_up": asdict(series.speed_up(one)),
+                "own_bytes": one.memory.own_bytes,
+                "process_bytes": one.memory.peak_bytes,
+            }
+            for one in series.measurements
+        ],
+    }
