@@ -22,6 +22,7 @@ check: $(READY)
 # Side by side with other tools; needs the extra [peers].
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.qat_steps
 
 # Networks that nobody here wrote; needs the extra [zoo].
 zoo: $(READY)

@@ -80,7 +80,7 @@ def run_in_turn(
 ) -> list[Outcome]:
     """Every contender once a round, in the given order; a failed one is not run again."""
     runs: dict[str, list[Run]] = {one.name: [] for one in contenders}
-    problems = {one.name: _missing(one) for one in contenders}
+    problems = {one.name: missing(one.needs) for one in contenders}
     total = rounds * len(contenders)
     for done in range(total):
         one = contenders[done % len(contenders)]
@@ -98,8 +98,9 @@ def run_in_turn(
     ]
 
 
-def _missing(one: Contender) -> str | None:
-    if one.needs is None or find_spec(one.needs) is not None:
+def missing(package: str | None) -> str | None:
+    """What to do about a package that is needed and not installed."""
+    if package is None or find_spec(package) is not None:
         return None
     return "not installed: pip install 'edgewise[peers]'"
 
@@ -110,7 +111,7 @@ def _run(one: Contender, threads: int) -> Run | str:
     program = [sys.executable, "-m", f"benchmarks.{one.program}", *one.arguments]
     watch = [sys.executable, "-S", str(ROOT / "benchmarks" / "stopwatch.py"), str(log)]
     answer = subprocess.run(
-        [*watch, *program], check=True, capture_output=True, env=_environment(threads), cwd=ROOT
+        [*watch, *program], check=True, capture_output=True, env=environment(threads), cwd=ROOT
     )
     taken = json.loads(answer.stdout)
     code = taken.pop("exit_code")
@@ -122,7 +123,8 @@ def _run(one: Contender, threads: int) -> Run | str:
     return Run(**taken, **details)
 
 
-def _environment(threads: int) -> Mapping[str, str]:
+def environment(threads: int) -> Mapping[str, str]:
+    """What every contender's process is given."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),

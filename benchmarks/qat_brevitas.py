@@ -29,16 +29,13 @@ def make(given: qat_child.Material) -> nn.Module:
 
 
 def _weighted(part: nn.Conv2d | nn.Linear) -> nn.Module:
-    bias = part.bias is not None
+    options = {"bias": part.bias is not None, "weight_quant": Int8WeightPerChannelFloat}
     made: nn.Module
-    if isinstance(part, nn.Conv2d):
-        sizes = (part.in_channels, part.out_channels, part.kernel_size)
-        made = qnn.QuantConv2d(
-            *sizes, padding=part.padding, bias=bias, weight_quant=Int8WeightPerChannelFloat
-        )
+    if isinstance(part, nn.Linear):
+        made = qnn.QuantLinear(part.in_features, part.out_features, **options)
     else:
-        sizes = (part.in_features, part.out_features)
-        made = qnn.QuantLinear(*sizes, bias=bias, weight_quant=Int8WeightPerChannelFloat)
+        channels = (part.in_channels, part.out_channels)
+        made = qnn.QuantConv2d(*channels, part.kernel_size, padding=part.padding, **options)
     made.load_state_dict(part.state_dict(), strict=False)
     return made
 

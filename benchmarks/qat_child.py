@@ -1,7 +1,7 @@
 """The side of a training-step contender that trains: it answers until its input ends.
 
-A line `FORM STEPS` is answered by the seconds of each step, `FORM 0` by nothing but an unmeasured
-step. A step is forward, cross entropy, backward and SGD, of one batch that is there already.
+A line `FORM STEPS` is answered by the seconds of each step. A step is forward, cross entropy,
+backward and SGD, of one batch that is there already.
 """
 
 import json
@@ -56,28 +56,32 @@ class Trainer:
     """Trains one network step by step, in the form that it is asked for."""
 
     def __init__(self, module: nn.Module, material: Material) -> None:
-        self._module, self._material, self._form = module, material, ""
+        self._module, self._material = module, material
+        self._kind: torch.memory_format | None = None
+        self._half = False
         self._optimizer = torch.optim.SGD(
             module.parameters(), lr=_LR, momentum=0.9, weight_decay=5e-4, nesterov=True
         )
         self._images = material.images
 
     def run(self, form: str, steps: int) -> list[float]:
-        """Seconds of each of `steps`; after a change of form an unmeasured one comes first."""
-        if form != self._form or steps == 0:
-            self._change(form)
+        """Seconds of each of `steps`; an unmeasured one comes first in another memory format."""
+        kind = torch.contiguous_format if form == PLAIN else torch.channels_last
+        self._half = form == HALF
+        if kind is not self._kind:
+            self._change(kind)
             self._step()
         return [self._step() for _ in range(steps)]
 
-    def _change(self, form: str) -> None:
-        kind = torch.contiguous_format if form == PLAIN else torch.channels_last
+    def _change(self, kind: torch.memory_format) -> None:
         self._module.to(memory_format=kind)  # type: ignore[call-overload]
         self._images = self._material.images.contiguous(memory_format=kind)
-        self._form = form
+        self._optimizer.state.clear()  # momentum would stay in the format before
+        self._kind = kind
 
     def _step(self) -> float:
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._form == HALF):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
             logits = self._module(self._images)
         loss = nn.functional.cross_entropy(logits.float(), self._material.labels)
         self._optimizer.zero_grad(set_to_none=True)
@@ -85,7 +89,7 @@ class Trainer:
         self._optimizer.step()
         took = time.perf_counter() - start
         if not bool(torch.isfinite(loss)):
-            raise ArithmeticError(f"the loss became {float(loss)}")
+            raise ArithmeticError(f"the loss became {loss.item()}")
         return took
 
 
@@ -101,7 +105,7 @@ def serve(make: Callable[[Material], nn.Module]) -> None:
         answer: dict[str, object]
         try:
             answer = {"seconds": trainer.run(form, int(steps))}
-        except Exception as error:  # noqa: BLE001 - a form that a peer cannot train in is a result
+        except Exception as error:  # a form that a peer cannot train in is a result
             answer = {"problem": f"{type(error).__name__}: {error}"[:200]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -1,9 +1,16 @@
-"""NNCF on torch, as a contender in training steps: quantize, then train on, as documented."""
+"""NNCF on torch, as a contender in training steps: quantize, then train on, as documented.
 
-import nncf
-from torch import nn
+It compiles its quantizers in C++ when they are first run: that needs a compiler, and minutes.
+"""
 
-from benchmarks import qat_child
+import os
+
+os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "600")  # seconds; a busy machine needs them
+
+import nncf  # noqa: E402 - reads that variable
+from torch import nn  # noqa: E402
+
+from benchmarks import qat_child  # noqa: E402
 
 
 def make(given: qat_child.Material) -> nn.Module:

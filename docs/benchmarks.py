@@ -8,13 +8,14 @@ from edgewise import store, units
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / "records" / "bench" / "vgg16-peers.json"
+STEPS = ROOT / "records" / "bench" / "vgg16-qat-steps.json"
 ZOO = ROOT / "records" / "zoo.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def page() -> str:
     """The page, every figure of it from a record."""
-    peers, zoo = store.read_record(PEERS), store.read_record(ZOO)
+    peers, steps, zoo = (store.read_record(path) for path in (PEERS, STEPS, ZOO))
     parts = [
         "# Beside other tools, and on other people's networks",
         "Written by `make figures` from `records/bench` and `records/zoo.json`. Times are of the "
@@ -29,10 +30,11 @@ def page() -> str:
         f"{peers['request']['threads_of_ptq']} threads; medians.",
         _costs(peers["result"]),
         "What was promised, and what these figures say:",
-        _table(
-            ("promise", "", "figures"),
-            ((p["promise"], p["verdict"], p["figures"]) for p in peers["result"]["promises"]),
-        ),
+        _promises(peers["result"]),
+        "## A step of quantization-aware training (`make bench`)",
+        _steps_made(steps),
+        _steps(steps["result"]),
+        _promises(steps["result"]),
         "## Networks that nobody here wrote (`make zoo`)",
         "Random weights, 224x224, through `edgewise compress file.py:factory --data random "
         "--input-shape 3,224,224 --recipe int8 --target onnx`. *Codes off* is the largest "
@@ -67,6 +69,41 @@ def _latency(result: Mapping[str, Any]) -> str:
             )
         )
     return _table(("artifact", "size", "latency p50", "over float32", "its time over ours"), rows)
+
+
+def _promises(result: Mapping[str, Any]) -> str:
+    rows = ((one["promise"], one["verdict"], one["figures"]) for one in result["promises"])
+    return _table(("promise", "", "figures"), rows)
+
+
+def _steps_made(record: Mapping[str, Any]) -> str:
+    asked = record["request"]
+    return (
+        f"VGG-16 at full width, a batch of {asked['batch']}, {asked['threads']} threads, "
+        f"{asked['rounds']} rounds of {asked['steps']} steps in which every contender, a process "
+        f"of its own, had its turn, recorded {record['created'][:10]}; "
+        f"{_versions(record['result']['peers'])}. From images that are there to updated weights, "
+        "forward, backward and SGD, 8 bits, without distillation: the recipes here add it, the "
+        "peers have none. Medians with 95 % intervals; bfloat16 means autocast."
+    )
+
+
+def _steps(result: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            one["name"],
+            one["form"],
+            units.seconds(one["median_s"]),
+            _times(one["over_float"]),
+            _times(one["over_ours"]),
+        )
+        for one in result["figures"]
+    ]
+    for one in result["contenders"]:
+        problems = {"": one["problem"]} if one["problem"] else one["problems"]
+        rows += [(one["name"], form, problem, "", "") for form, problem in problems.items()]
+    headings = ("", "trained in", "step", "over the better float32", "its time over ours")
+    return _table(headings, rows)
 
 
 def _costs(result: Mapping[str, Any]) -> str:

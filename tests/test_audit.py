@@ -9,6 +9,7 @@ from edgewise.stats import Interval
 
 FASTER, TIE, SLOWER = Interval(3.0, 2.9, 3.1), Interval(1.01, 0.98, 1.04), Interval(0.5, 0.4, 0.6)
 HALF = {"steps": [{"step": "fold"}, {"step": "half"}]}
+STORED = {"steps": [{"step": "fold"}, {"step": "weight-only", "bits": 8}]}
 
 
 def export(*layers: tuple[str, int, bool]) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def export(*layers: tuple[str, int, bool]) -> dict[str, Any]:
 
 WHOLE = export(("QLinearConv", 90, True), ("QGemm", 10, True))
 FLOAT = export(("Conv", 90, False), ("Gemm", 10, False))
+DYNAMIC = export(("ConvInteger", 90, True), ("DynamicQuantizeMatMul", 10, True))
 PARTLY = export(("QLinearConv", 20, True), ("Conv", 70, False), ("Gemm", 10, False))
 
 
@@ -35,7 +37,7 @@ PARTLY = export(("QLinearConv", 20, True), ("Conv", 70, False), ("Gemm", 10, Fal
         (None, "Its speed was not measured."),
     ],
 )
-@pytest.mark.parametrize("result", [WHOLE, FLOAT, PARTLY])
+@pytest.mark.parametrize("result", [WHOLE, FLOAT, PARTLY, DYNAMIC])
 def test_the_verdict_comes_first(result: dict[str, Any], ratio: Interval, said: str) -> None:
     text = explain(result, ratio)
     assert said in text
@@ -45,13 +47,60 @@ def test_the_verdict_comes_first(result: dict[str, Any], ratio: Interval, said: 
 def test_half_precision_is_storage() -> None:
     said = (
         "Half precision halves the file and not the time, because ONNX Runtime widens the weights "
-        "to float32 when it loads: all 2 layers run in float32 (Conv, Gemm)."
+        "to float32 once, when it loads: all 2 layers run in float32 (Conv, Gemm)."
     )
     assert explain(FLOAT, TIE, HALF).endswith(said)
     assert said in explain(FLOAT, FASTER, HALF)
     assert explain(FLOAT, FASTER, HALF).endswith("such as the machine's state.")
     assert "Half precision" not in explain(FLOAT, TIE)
     assert explain(FLOAT, TIE).endswith("No layer runs on integers: all 2 run Conv, Gemm.")
+
+
+def test_weights_stored_as_integers_shrink_the_file_alone() -> None:
+    said = (
+        "Storing weights as integers shrinks the file and not the time, because ONNX Runtime "
+        "widens the weights to float32 once, when it loads: all 2 layers run in float32 "
+        "(Conv, Gemm)."
+    )
+    assert explain(FLOAT, TIE, STORED).endswith(said)
+    assert explain(FLOAT, None, STORED).endswith(said)
+    assert explain(FLOAT, SLOWER, STORED).endswith("such as the machine's state.")
+    assert "shrinks the file" not in explain(WHOLE, TIE, STORED), "layers do run on integers"
+    assert "shrinks the file" not in explain(FLOAT, TIE)
+
+
+RANGES = "ONNX Runtime computes them at every inference"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "end"),
+    [
+        (FASTER, f"{RANGES}."),
+        (None, f"{RANGES}."),
+        (TIE, "are no faster on this processor than the float ones."),
+        (SLOWER, "are slower on this processor than the float ones."),
+    ],
+)
+def test_ranges_found_at_every_inference_are_said_and_blamed_only_as_measured(
+    ratio: Interval | None, end: str
+) -> None:
+    text = explain(DYNAMIC, ratio, None, ["asimd"])
+    assert text.endswith(end)
+    assert "All of the MACs run on integers (ConvInteger, DynamicQuantizeMatMul)." in text
+    assert f"Ranges of activations are not in the file: {RANGES}" in text
+    assert ("slower on this processor" in text) == (ratio is SLOWER)
+    assert "no dot products" not in text
+    partly = export(("ConvInteger", 50, True), ("Conv", 50, False))
+    assert "in float: layer1 (Conv)" in explain(partly, ratio)
+    assert explain(partly, ratio).endswith(end)
+
+
+@pytest.mark.parametrize("result", [WHOLE, FLOAT, PARTLY])
+@pytest.mark.parametrize("ratio", [FASTER, TIE, SLOWER, None])
+def test_ranges_that_are_in_the_file_are_not_said_to_be_computed(
+    result: dict[str, Any], ratio: Interval | None
+) -> None:
+    assert "every inference" not in explain(result, ratio, STORED)
 
 
 def test_float_layers_are_named_the_largest_first() -> None:
@@ -93,10 +142,13 @@ def test_the_share_is_of_macs(layers: list[tuple[str, int, bool]]) -> None:
     assert share * max(total, 1) == pytest.approx(sum(macs for _, macs, on in layers if on))
 
 
+OPERATORS = st.text() | st.sampled_from(["ConvInteger", "MatMulInteger", "QLinearConv"])
+
+
 @given(
-    st.lists(st.tuples(st.text(), st.integers(0, 10**12), st.booleans()), max_size=5),
+    st.lists(st.tuples(OPERATORS, st.integers(0, 10**12), st.booleans()), max_size=5),
     st.none() | st.sampled_from([FASTER, TIE, SLOWER]),
-    st.sampled_from([None, HALF, {}, {"steps": None}, {"steps": [None]}]),
+    st.sampled_from([None, HALF, STORED, {}, {"steps": None}, {"steps": []}, {"steps": [None]}]),
 )
 def test_there_is_always_a_sentence(
     layers: list[tuple[str, int, bool]], ratio: Interval | None, recipe: dict[str, Any] | None

@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-from docs import architecture, benchmarks, figures
+from docs import architecture, benchmarks, figures, studies
 
 from edgewise.cli.main import COMMANDS
+from edgewise.studies.table import STUDIES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_figures_of_the_readme_are_those_of_the_records() -> None:
@@ -52,3 +53,9 @@ def test_the_version_is_in_the_changelog() -> None:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version is not None
     assert f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_page_of_a_study_is_that_of_its_records(name: str) -> None:
+    page = ROOT / "docs" / "studies" / f"{name}.md"
+    assert page.read_text() == studies.page(name), "run `make figures`"

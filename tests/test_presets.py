@@ -1,6 +1,6 @@
 import pytest
 
-from edgewise.presets import FLOAT32, FP16, INT8, INT8_WEIGHTS, PRESETS
+from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, PRESETS
 from edgewise.quant.scheme import Scheme
 from edgewise.steps.qat import Qat
 
@@ -9,7 +9,7 @@ def test_presets_are_named_by_themselves_and_the_baseline_is_none_of_them() -> N
     assert {name: recipe.name for name, recipe in PRESETS.items()} == {
         name: name
         for name in (
-            "fp16", "int8-weights", "int8",
+            "fp16", "int8-weights", "int8-dynamic", "int8",
             "int8-qat", "w4a8-qat", "w4a4-qat", "w2a8-qat", "w2a2-qat",
         )
     }  # fmt: skip
@@ -20,6 +20,7 @@ def test_what_presets_do() -> None:
     assert [step.name for step in FLOAT32.steps] == ["fold"]
     assert [step.name for step in FP16.steps] == ["fold", "half"]
     assert [step.name for step in INT8_WEIGHTS.steps] == ["fold", "weight-only"]
+    assert [step.name for step in INT8_DYNAMIC.steps] == ["fold", "dynamic"]
     assert [step.name for step in INT8.steps] == ["fold", "calibrate", "quantize"]
 
 

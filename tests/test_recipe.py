@@ -21,6 +21,7 @@ from edgewise.recipe import SCHEMA, STEPS, Recipe
 from edgewise.steps.adaround import AdaRound
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.correct import BiasCorrect
+from edgewise.steps.dynamic import Dynamic
 from edgewise.steps.equalize import Equalize
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
@@ -97,6 +98,7 @@ def test_applying_twice_gives_the_same(
         (Quantize(), Fold()), (Quantize(), Quantize()), (Quantize(), Half()),
         (Quantize(), Calibrate()), (Fold(), Calibrate()), (Calibrate(),),
         (StoreWeights(), Half()), (StoreWeights(), Quantize()), (StoreWeights(), StoreWeights()),
+        (Dynamic(), Half()), (Dynamic(), Fold()), (Quantize(), Dynamic()), (Dynamic(), Dynamic()),
         (AdaRound(),), (Fold(), BiasCorrect(), Quantize()), (Quantize(), Equalize()),
         (Quantize(), AdaRound(), Fold()),
     ],
@@ -125,6 +127,7 @@ def test_missing_images_are_told_before_any_step(captured: Callable[[str], Netwo
 def test_what_a_recipe_needs_and_leaves() -> None:
     assert [(r.name, r.needs_data, r.quantizes) for r in ALL if not r.trains] == [
         ("float32", False, False), ("fp16", False, False), ("int8-weights", False, False),
+        ("int8-dynamic", False, False),
         ("int8", True, True),
     ]  # fmt: skip
     assert all(r.needs_data and r.quantizes for r in ALL if r.trains)
@@ -144,6 +147,8 @@ def test_more_layers_kept_in_float_and_nothing_else() -> None:
     assert more.steps == (Fold(), Quantize(ranges="entropy", keep_float=("a", "b", "c.*")))
     assert recipe.steps[1] == Quantize(ranges="entropy", keep_float=("a",))
     assert recipe.with_kept_float(()) == recipe
+    dynamic = Recipe("x", (Fold(), Dynamic(("a",)))).with_kept_float(["b"])
+    assert dynamic.steps == (Fold(), Dynamic(("a", "b")))
 
 
 def written(*steps: Any, **more: Any) -> dict[str, Any]:
@@ -173,6 +178,8 @@ def written(*steps: Any, **more: Any) -> dict[str, Any]:
         (written({"step": "quantize", "profile": {}}), "'profile' of step 'quantize'"),
         (written({"step": "quantize", "keep_float": "head.*"}), "'keep_float' of step"),
         (written({"step": "quantize", "keep_float": [1]}), "'keep_float' of step"),
+        (written({"step": "dynamic", "keep_float": "head.*"}), "'keep_float' of step 'dynamic'"),
+        (written({"step": "dynamic", "bits": 4}), "no setting 'bits'; it has keep_float"),
         (written({"step": "quantize", "scheme": 8}), "'scheme' of step 'quantize'"),
         (written({"step": "quantize", "scheme": []}), "'scheme' of step 'quantize'"),
         (written({"step": "quantize", "scheme": {"bits": 8}}), "has no setting 'bits'"),

@@ -195,6 +195,25 @@ def test_schedules_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
         Schedule(**settings)
 
 
+@pytest.mark.parametrize(
+    "settings", [{"warmup": 1.5}, {"momentum": 1.0}, {"ema": -0.1}, {"distill": float("nan")},
+                 {"label_smoothing": 2.0}, {"weight_decay": -1.0}, {"shift": -1}, {"cutout": -2},
+                 {"temperature": 0.0}, {"dampen": float("inf")}, {"step_lr": -1.0}], ids=str,
+)  # fmt: skip
+def test_settings_out_of_their_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        Schedule(**settings)
+
+
+@given(steps=st.integers(1, 5000), weight=st.floats(0.001, 10))
+def test_dampening_rises_over_the_last_third(steps: int, weight: float) -> None:
+    schedule = Schedule(dampen=weight)
+    weights = [schedule.dampening(step, steps) for step in range(steps + 1)]
+    assert all(value == 0 for value in weights[: 2 * steps // 3])
+    assert weights == sorted(weights)
+    assert weights[-1] == pytest.approx(weight)
+
+
 @given(steps=st.integers(4, 5000), warmup=st.floats(0.05, 0.95), peak=st.floats(1e-3, 10))
 def test_the_learning_rate_is_one_triangle(steps: int, warmup: float, peak: float) -> None:
     schedule = Schedule(warmup=warmup, peak_lr=peak)

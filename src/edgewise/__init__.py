@@ -9,6 +9,7 @@ from edgewise.loading import load_module
 
 PUBLIC = {
     "Calibrate": "edgewise.steps.calibrate",
+    "Dynamic": "edgewise.steps.dynamic",
     "EdgewiseError": "edgewise.errors",
     "Fold": "edgewise.steps.fold",
     "Half": "edgewise.steps.half",

@@ -11,6 +11,14 @@ _NAMED = 3  # layers named before the rest is counted
 
 # Any one of them multiplies bytes and adds up in one instruction.
 _DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+# Operators that quantize their input as it comes.
+_DYNAMIC = frozenset(
+    {"ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
+)
+_STORED = {  # last step -> what it does
+    "half": "Half precision halves the file",
+    "weight-only": "Storing weights as integers shrinks the file",
+}
 _RUNTIMES = {"onnxruntime": "ONNX Runtime"}
 
 
@@ -23,19 +31,22 @@ def explain(
     """Whether it is faster, and why or why not.
 
     export: an export record's result; ratio: times faster than the baseline, None where that was
-    not measured; recipe: as stored, tells half precision; features: the processor's, as the worker
-    reports them, None where unknown.
+    not measured; recipe: as stored, tells what is only stored in fewer bits; features: the
+    processor's, as the worker reports them, None where unknown.
     """
     executions = export["executions"]
     share = integer_share(executions)
-    if share == 0 and _half(recipe):
-        reason = _why_half(export, ratio)
+    names = {str(one["operator"]) for one in executions if one["integer"]}
+    if share == 0 and (stored := _STORED.get(_last_step(recipe))):
+        reason = _why_stored(stored, export, ratio)
     elif share == 0:
         reason = f"No layer runs on integers: all {len(executions)} run {_operators(executions)}."
     elif share < _MOST:
         reason = _why_partly(executions, share, ratio)
     else:
-        reason = _why_mostly(executions, share, _faster(ratio), features)
+        reason = _why_mostly(executions, share, _faster(ratio) or bool(names & _DYNAMIC), features)
+    if names & _DYNAMIC:
+        reason += _why_dynamic(export, sorted(names & _DYNAMIC), ratio)
     return f"{_verdict(ratio)} {reason}"
 
 
@@ -68,24 +79,44 @@ def _faster(ratio: Interval | None) -> bool:
     return ratio is None or ratio.low > 1
 
 
-def _half(recipe: Mapping[str, Any] | None) -> bool:
+def _last_step(recipe: Mapping[str, Any] | None) -> str:
+    """The name of a recipe's last step; nothing where there is none."""
     steps = recipe.get("steps") if recipe is not None else None
-    return isinstance(steps, Sequence) and any(
-        isinstance(step, Mapping) and step.get("step") == "half" for step in steps
-    )
+    last = steps[-1] if isinstance(steps, Sequence) and steps else None
+    return str(last.get("step")) if isinstance(last, Mapping) else ""
 
 
-def _why_half(export: Mapping[str, Any], ratio: Interval | None) -> str:
-    runtime = _RUNTIMES.get(export["runtime"], export["runtime"])
+def _why_stored(stored: str, export: Mapping[str, Any], ratio: Interval | None) -> str:
     executions = export["executions"]
     reason = (
-        f"Half precision halves the file and not the time, because {runtime} widens the weights "
-        f"to float32 when it loads: all {len(executions)} layers run in float32 "
+        f"{stored} and not the time, because {_runtime(export)} widens the weights to float32 "
+        f"once, when it loads: all {len(executions)} layers run in float32 "
         f"({_operators(executions)})."
     )
     if ratio is None or ratio.low <= 1 <= ratio.high:
         return reason
     return f"{reason} A difference in time has another cause, such as the machine's state."
+
+
+def _why_dynamic(
+    export: Mapping[str, Any], operators: Sequence[str], ratio: Interval | None
+) -> str:
+    """What ranges that are found at every inference cost, as far as the measurement shows it."""
+    said = (
+        f" Ranges of activations are not in the file: {_runtime(export)} computes them at every "
+        "inference"
+    )
+    if ratio is None or ratio.low > 1:
+        return f"{said}."
+    than = "no faster" if ratio.high >= 1 else "slower"
+    return (
+        f"{said}, and with that the integer kernels ({', '.join(operators)}) are {than} on this "
+        "processor than the float ones."
+    )
+
+
+def _runtime(export: Mapping[str, Any]) -> str:
+    return str(_RUNTIMES.get(export["runtime"], export["runtime"]))
 
 
 def _why_partly(

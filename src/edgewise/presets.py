@@ -7,6 +7,7 @@ from edgewise.quant.scheme import INT8 as INT8_BITS
 from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Recipe
 from edgewise.steps.calibrate import Calibrate
+from edgewise.steps.dynamic import Dynamic
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
 from edgewise.steps.qat import GENTLE, Qat
@@ -16,6 +17,7 @@ from edgewise.steps.store_weights import StoreWeights
 FLOAT32 = Recipe("float32", (Fold(),))
 FP16 = Recipe("fp16", (Fold(), Half()))
 INT8_WEIGHTS = Recipe("int8-weights", (Fold(), StoreWeights()))
+INT8_DYNAMIC = Recipe("int8-dynamic", (Fold(), Dynamic()))
 INT8 = Recipe("int8", (Fold(), Calibrate(), Quantize()))
 
 
@@ -35,5 +37,5 @@ TRAINED = (
 )
 
 PRESETS: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (FP16, INT8_WEIGHTS, INT8, *TRAINED)
+    recipe.name: recipe for recipe in (FP16, INT8_WEIGHTS, INT8_DYNAMIC, INT8, *TRAINED)
 }

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from edgewise.data.dataset import Split
-from edgewise.errors import RecipeError
+from edgewise.errors import RecipeError, UsageError
 from edgewise.graph.network import Network
 from edgewise.progress import Progress, silent
 from edgewise.steps.adaround import AdaRound
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.correct import BiasCorrect
+from edgewise.steps.dynamic import Dynamic
 from edgewise.steps.equalize import Equalize
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
@@ -28,6 +29,7 @@ from edgewise.training.schedule import Curves
 SCHEMA = "recipe/1"
 STEPS: tuple[type[Step], ...] = (
     Fold, Equalize, Calibrate, Quantize, Qat, AdaRound, BiasCorrect, Half, StoreWeights,
+    Dynamic,
 )  # fmt: skip
 
 Settings = TypeVar("Settings")
@@ -141,7 +143,7 @@ class Recipe:
         """The same recipe with more layers kept in float."""
         steps = tuple(
             replace(step, keep_float=(*step.keep_float, *globs))
-            if isinstance(step, Quantize | Qat)
+            if isinstance(step, Quantize | Qat | Dynamic)
             else step
             for step in self.steps
         )
@@ -181,21 +183,32 @@ def _step(value: Any) -> Step:
     return _build(kinds[name], settings, f"step '{name}'")
 
 
-def _build(kind: type[Settings], given: Mapping[str, Any], where: str) -> Settings:
-    """An object of the given settings, each known and of its default's type."""
-    defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
-    settings = {}
+def _build(
+    kind: type[Settings], given: Mapping[str, Any], where: str, known: Settings | None = None
+) -> Settings:
+    """An object of the given settings, each known and of its default's type.
+
+    known: the defaults, where they are not those of the kind.
+    """
+    defaults = {
+        field.name: field.default if known is None else getattr(known, field.name)
+        for field in fields(kind)  # type: ignore[arg-type]
+    }
+    settings = dict(defaults)
     for key, value in given.items():
         if key not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise RecipeError(f"{where} has no setting '{key}'; it has {known}.")
+            names = ", ".join(defaults) or "none"
+            raise RecipeError(f"{where} has no setting '{key}'; it has {names}.")
         settings[key] = _setting(value, defaults[key], f"'{key}' of {where}")
-    return kind(**settings)
+    try:
+        return kind(**settings)
+    except UsageError as error:
+        raise RecipeError(f"{where}: {error}") from error
 
 
 def _setting(value: Any, default: Any, where: str) -> Any:
     if is_dataclass(default) and isinstance(value, Mapping):
-        return _build(type(default), value, where)
+        return _build(type(default), value, where, default)
     if isinstance(default, tuple) and isinstance(value, list):
         if all(isinstance(entry, str) for entry in value):
             return tuple(value)

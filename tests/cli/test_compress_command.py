@@ -77,6 +77,28 @@ def test_recipes_come_from_files_too_and_layers_stay_in_float(
     ]  # fmt: skip
 
 
+def test_ranges_found_at_every_inference_need_no_calibration_and_the_bundle_verifies(
+    said: Said, net: Path, tiny_npz: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, answer, err = said("compress", f"{net}:sized", "--data", tiny_npz, *ONNX, "--recipe",
+                             "int8-dynamic", "--test-images", "10", "-o", out)  # fmt: skip
+    assert code == 0, err
+    assert [one["name"] for one in answer["result"]["variants"]] == ["float32", "int8-dynamic"]
+    made = read_bundle(out)
+    exported = made.record(made.manifest["records"]["export"]["int8-dynamic"])["result"]
+    assert exported["integer_share"] == 1
+    scores = made.record(made.manifest["records"]["accuracy"])["result"]["variants"][1]
+    assert scores["agreement_with_simulation"] == 1
+    code, checks, err = said("verify", out, "--data", tiny_npz)
+    assert code == 0, err
+    assert checks["result"]["holds"] is True
+    assert main(["report", str(out)]) == 0
+    assert "computes them at every inference" in (out / "report.html").read_text()
+    code, layers, err = said("inspect", out / "int8-dynamic/model.onnx")
+    assert code == 0, err
+
+
 def test_photographs_in_folders_are_compressed_for(said: Said, net: Path, tmp_path: Path) -> None:
     from PIL import Image
 

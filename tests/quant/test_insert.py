@@ -74,10 +74,12 @@ def test_the_networks_output_is_never_clipped(
     assert seen.high <= high + step
 
 
-def test_the_image_keeps_eight_bits_and_the_rest_gets_what_was_asked(calibrated: Network) -> None:
+def test_the_image_and_the_answer_keep_eight_bits_and_the_rest_gets_what_was_asked(
+    calibrated: Network,
+) -> None:
     network = inserted(calibrated, ONNX_RUNTIME, Scheme(4, 4), "mse")
-    first, *others = quantizers(network).values()
-    assert first.kind.bits == 8
+    first, *others, last = quantizers(network).values()
+    assert first.kind.bits == last.kind.bits == 8
     assert {quantizer.kind.bits for quantizer in others} == {4}
     layers = [module_of(network.module, node) for node in network.module.graph.nodes]
     assert {m.kind.bits for m in layers if isinstance(m, QuantizedLayer)} == {4}

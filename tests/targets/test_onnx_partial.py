@@ -57,7 +57,7 @@ def ready(captured: Callable[[str], Network], tiny_data: Dataset) -> Ready:
             if name == "vgg":
                 torch.manual_seed(0)
                 network = capture(VGG16(width=1 / 32).eval(), natural((3, 32, 32)), name)
-                pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+                pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
                 split = array_split("calibration", pixels, None)
             folded = Fold().apply((network or captured(name)).copy(), None, silent)
             known[name] = Calibrate().apply(folded, split, silent), split
@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def images_of(network: Network, split: Split) -> Tensor:
-    return torch.from_numpy(next(split.batches(4, network.contract)))
+    return torch.from_numpy(next(split.batches(2, network.contract)))
 
 
 def paths_of(network: Network) -> list[str]:
@@ -83,7 +83,7 @@ def compressed(ready: Ready, name: str, asked: dict[str, str]) -> Compressed:
     network, split = ready(name)
     floats = tuple(escape(path) for path, scheme in asked.items() if scheme == "float")
     mixed = tuple(f"{escape(path)}={scheme}" for path, scheme in asked.items() if scheme != "float")
-    recipe = Recipe("mix", (Quantize(keep_float=floats, mixed=mixed),))
+    recipe = Recipe("mix", (Quantize(ranges="min-max", keep_float=floats, mixed=mixed),))
     return recipe.apply(network, split)
 
 
@@ -97,7 +97,7 @@ def assignments(draw: st.DrawFn, ready: Ready) -> tuple[str, dict[str, str]]:
     return name, dict(zip(paths, schemes, strict=True))
 
 
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=24, derandomize=True)
 @given(data=st.data())
 def test_any_mix_of_float_and_integers_is_what_was_asked(
     data: st.DataObject, ready: Ready, folder: Path
@@ -176,7 +176,12 @@ def test_a_network_of_integers_has_no_boundaries_inside(
     tiny_int8: Compressed, tiny_images: Tensor, tmp_path: Path
 ) -> None:
     export = tiny_int8.export(OnnxTarget(), tmp_path / "m.onnx", tiny_images)
-    assert [found.place for found in export.boundaries] == ["input", "output"]
+    first, *inside, last = export.boundaries
+    assert (first.place, first.tensor, first.before) == ("input", "quantizer_0", ("input",))
+    assert (last.place, last.integer, last.after) == ("output", False, ("output",))
+    # But around a mean over rows and columns, which the runtime computes in float.
+    mean = [("mean" in one.after + one.before, one.integer, one.place) for one in inside]
+    assert mean in ([], [(True, False, "inside"), (True, True, "inside")])
     assert not any(node.name.endswith(".float") for node in onnx.load(export.path).graph.node)
 
 
@@ -199,6 +204,7 @@ class Every(nn.Module):
         self.wider = nn.ConvTranspose2d(4, 5, 2, stride=2)
         self.middle = nn.Conv2d(5, 4, 1, bias=False)
         self.bounded = nn.Conv2d(4, 4, 3, stride=4)
+        self.after = nn.Conv2d(4, 4, 1)
         self.lines = nn.Linear(4, 6)
         self.between = nn.Linear(96, 8)
         self.flat = nn.Linear(8, 5)
@@ -207,7 +213,7 @@ class Every(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         wide = F.relu(self.wider(self.first(images)))
         narrow = torch.clamp(self.bounded(self.middle(wide)), -1.0, 2.0)
-        flat = F.relu6(self.flat(self.between(self.lines(narrow).flatten(1))))
+        flat = F.relu6(self.flat(self.between(self.lines(self.after(narrow)).flatten(1))))
         return self.last(flat)  # type: ignore[no-any-return]
 
 

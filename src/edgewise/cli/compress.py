@@ -40,12 +40,13 @@ Examples:
       --target onnx --keep-float 'head.*' -o out
 \b
 A recipe is a preset (fp16: half the file, the accuracy of float; int8: a quarter of the file and
-the fastest, needs calibration images) or a JSON file. The float network is always exported too:
+the fastest, needs calibration images; int8-dynamic: a quarter of the file without such images,
+for convolutions slower than float) or a JSON file. The float network is always exported too:
 every figure is shown beside it. With --device the artifacts are measured there.
 \b
 Layers are named by globs on their paths, or by a region of the network (`edgewise inspect` shows
-both); a region's name comes first where both would do. --keep-float 'head' --mixed 'body.*=w4a8'
-is float, 4-bit weights and 8 bits in one network.
+both); a region's name comes first where both would do. --keep-float head --mixed 'body.*=w4a8'
+keeps the head in float and gives the body weights of 4 bits, in one network.
 """
 )
 @model_options

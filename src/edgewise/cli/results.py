@@ -12,9 +12,12 @@ from edgewise.report.rows import Row, rows
 
 
 def show(contents: Contents, lines: Sequence[Row]) -> None:
-    """The headline, the main table, and what to know before believing it."""
+    """The headline, the main table, conversions, and what to know before believing it."""
     console.print(Text(words.headline(contents, lines)))
     console.print(table.to_rich(lines, words.title(contents)))
+    for row in lines:
+        if words.crossings(row):
+            console.print(Text(f"{row.variant.name}: {words.boundaries(row)}"))
     for notice in words.notices(contents):
         console.print(Text.assemble((notice.title, "bold"), f": {notice.text}"))
 

@@ -8,6 +8,7 @@ which stays below; where even those do not, float64 computes.
 import torch
 from torch import Tensor
 
+from edgewise.graph.layer import Form
 from edgewise.quant.fake import QuantizedLayer
 
 _EXACT = 2**24
@@ -21,22 +22,31 @@ def exact_sums(layer: QuantizedLayer, codes: Tensor) -> Tensor:
 
     codes: float32 integers in the layer's input shape.
     """
-    weights = layer.weight_codes.float()
+    sums, reach = _products(layer.form, layer.weight_codes.float(), codes)
+    return sums if layer.bias_codes is None else _with_bias(layer, sums, reach)
+
+
+@torch.no_grad()
+def exact_products(form: Form, weight_codes: Tensor, codes: Tensor) -> Tensor:
+    """The same of weights without a bias."""
+    return _products(form, weight_codes.float(), codes)[0]
+
+
+def _products(form: Form, weights: Tensor, codes: Tensor) -> tuple[Tensor, float]:
+    """The sums, and a bound of their magnitudes."""
     largest = float(codes.abs().amax()) if codes.numel() else 0.0
-    reach = _bound(layer, weights) * largest
+    reach = _bound(form, weights) * largest
     if reach < _EXACT:
-        return _with_bias(layer, _run(layer, codes, weights), reach)
+        return _run(form, codes, weights), reach
     coarse = torch.round(weights / _COARSE)
     fine = weights - coarse * _COARSE
-    if max(_bound(layer, coarse), _bound(layer, fine)) * largest >= _EXACT:
-        return layer.accumulate(codes)
-    sums = _run(layer, codes, coarse).double() * _COARSE + _run(layer, codes, fine)
-    return _with_bias(layer, sums, reach)
+    if max(_bound(form, coarse), _bound(form, fine)) * largest >= _EXACT:
+        return form.run(codes.double(), weights.double(), None), reach
+    return _run(form, codes, coarse).double() * _COARSE + _run(form, codes, fine), reach
 
 
 def _with_bias(layer: QuantizedLayer, sums: Tensor, reach: float) -> Tensor:
-    if layer.bias_codes is None:
-        return sums
+    assert layer.bias_codes is not None
     shape = [1] * sums.ndim
     shape[-1 if layer.form.kind == "linear" else 1] = -1
     bias = layer.bias_codes.view(shape)
@@ -45,12 +55,12 @@ def _with_bias(layer: QuantizedLayer, sums: Tensor, reach: float) -> Tensor:
     return sums.double() + bias.double()
 
 
-def _bound(layer: QuantizedLayer, weights: Tensor) -> float:
+def _bound(form: Form, weights: Tensor) -> float:
     """The largest sum of a channel's weight magnitudes."""
-    return float(weights.abs().movedim(layer.form.out_axis, 0).flatten(1).sum(1).amax())
+    return float(weights.abs().movedim(form.out_axis, 0).flatten(1).sum(1).amax())
 
 
-def _run(layer: QuantizedLayer, codes: Tensor, weights: Tensor) -> Tensor:
+def _run(form: Form, codes: Tensor, weights: Tensor) -> Tensor:
     # NNPACK would transform inputs (Winograd), which is not a sum of these products.
     with torch.backends.nnpack.flags(enabled=False):
-        return layer.form.run(codes, weights, None)
+        return form.run(codes, weights, None)

@@ -68,12 +68,12 @@ def place(network: Network, profile: Profile, keep_float: tuple[str, ...] = ()) 
     """Decide the placement for a runtime; layers that `keep_float` covers stay as they are.
 
     keep_float: names of regions, or globs on the names of layers and operations; where a region and
-    a layer have the same name, the region is meant. Raises RecipeError for one that covers nothing,
-    and UnsupportedOpError, naming every operation and its layer, when something computes that has
+    a layer have the same name, the region is meant. Raises RecipeError when they cover nothing, and
+    UnsupportedOpError, naming every operation and its layer, when something computes that has
     no integer form and was not asked for in float.
     """
     kinds = {node: operation(network.module, node) for node in network.module.graph.nodes}
-    active = _active(kinds, profile, _kept(network, kinds, keep_float))
+    active = _without_islands(kinds, _active(kinds, profile, _kept(network, kinds, keep_float)))
     needed: set[fx.Node] = set()
     sets = _Sets()
     for node in kinds:
@@ -125,21 +125,42 @@ def _active(
     return active
 
 
+def _without_islands(kinds: Mapping[fx.Node, str], active: set[fx.Node]) -> set[fx.Node]:
+    """The active nodes less operations among float layers alone, such as their activations.
+
+    On integers these would cost a conversion on each side, and the rounding, for nothing.
+    """
+    sets = _Sets()
+    joined = {node for node in kinds if node in active or kinds[node] in PASS}
+    for node in joined:
+        for source in joined.intersection(node.all_input_nodes):
+            sets.join(source, node)
+    lands = {sets.find(node) for node in active if kinds[node] in WEIGHTED}
+    return {node for node in active if sets.find(node) in lands}
+
+
+def find_kept(network: Network, keep_float: tuple[str, ...]) -> set[fx.Node]:
+    """The nodes that `keep_float` covers; raises RecipeError for what covers none."""
+    kinds = {node: operation(network.module, node) for node in network.module.graph.nodes}
+    return _kept(network, kinds, keep_float)
+
+
 def _kept(
     network: Network, kinds: Mapping[fx.Node, str], keep_float: tuple[str, ...]
 ) -> set[fx.Node]:
     """The nodes that are asked for in float."""
-    kept: set[fx.Node] = set()
-    names = _names(kinds)
-    for text in keep_float:
-        found = {node for node, name in names.items() if covers(text, name, network.regions)}
-        if not found:
-            raise RecipeError(
-                f"nothing in {network.name} is called '{text}', so it cannot be kept in float; "
-                f"regions: {', '.join(network.regions) or 'none'}; layers: "
-                f"{', '.join(names[node] for node in kinds if kinds[node] in WEIGHTED)}."
-            )
-        kept |= found
+    names, regions = _names(kinds), network.regions
+    kept = {
+        node
+        for node, name in names.items()
+        if any(covers(text, name, regions) for text in keep_float)
+    }
+    if keep_float and not kept:
+        raise RecipeError(
+            f"nothing in {network.name} is called '{', '.join(keep_float)}', so it cannot be kept "
+            f"in float; regions: {', '.join(regions) or 'none'}; layers: "
+            f"{', '.join(names[node] for node in kinds if kinds[node] in WEIGHTED)}."
+        )
     return kept
 
 

@@ -42,6 +42,7 @@ class Details:
     row: Row
     why: str
     recipe: str
+    boundaries: tuple[str, ...]
     export: Recorded[Export] | None
     off: tuple[int, int]
     layers: Grid | None
@@ -136,6 +137,7 @@ def details_of(contents: Contents, row: Row, place: int) -> Details:
         row=row,
         why=words.why(row),
         recipe=words.recipe(row.variant.recipe),
+        boundaries=tuple(text for text in (words.boundaries(row), *words.crossings(row)) if text),
         export=export,
         off=(0, 0) if export is None else grids.off(export.result.checks),
         layers=None if export is None else grids.layers(export, sensitivity),

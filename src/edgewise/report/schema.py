@@ -65,8 +65,23 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Boundary:
+    """A conversion of `elements` values of one image, to integers or to float, between layers.
+
+    place: `input` of the image, `output` of the answer, else `inside`.
+    """
+
+    tensor: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    elements: int
+    integer: bool
+    place: str
+
+
+@dataclass(frozen=True)
 class Export:
-    """The checks that an artifact passed."""
+    """The checks that an artifact passed. boundaries: None in records that do not tell them."""
 
     runtime: str
     digest: str
@@ -79,6 +94,7 @@ class Export:
     integer_share: float
     worst: int
     first_diverging: str | None
+    boundaries: tuple[Boundary, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,34 @@ def why(row: Row) -> str:
     return explain(asdict(row.export), row.speed_up, row.variant.recipe, features)
 
 
+def boundaries(row: Row) -> str:
+    """How often values change between integers and float; empty where nothing tells, or nothing is
+    quantized.
+    """
+    known = None if row.export is None else row.export.boundaries
+    if not known:
+        return ""
+    inside = [one for one in known if one.place == "inside"]
+    ends = sum(one.elements for one in known if one.place != "inside")
+    said = "no boundaries inside"
+    if inside:
+        number = "1 boundary" if len(inside) == 1 else f"{len(inside)} boundaries"
+        values = units.count(sum(one.elements for one in inside))
+        said = f"{number} inside between integers and float, {values} values converted per image"
+    return f"{said}; image and answer: {units.count(ends)}"
+
+
+def crossings(row: Row) -> list[str]:
+    """Each boundary inside, with the layers on its two sides and its values."""
+    known = () if row.export is None else row.export.boundaries or ()
+    return [
+        f"{', '.join(one.before)} → {', '.join(one.after)}: {units.count(one.elements)} to "
+        f"{'integers' if one.integer else 'float'}"
+        for one in known
+        if one.place == "inside"
+    ]
+
+
 def recipe(value: Mapping[str, Any]) -> str:
     """A stored recipe as a line: each step, and its settings."""
     steps = value.get("steps")

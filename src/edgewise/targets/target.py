@@ -44,9 +44,10 @@ class LayerExecution:
 class Boundary:
     """One conversion between floats and integers that the runtime computes for every image.
 
-    tensor: the quantizer's name; before, after: the layers on each side, or `input` and `output`;
-    elements: values of one image; integer: to integers, else to float; place: `input` where the
-    image becomes codes, `output` where the answer is made of them, else `inside`.
+    tensor: the quantizer's name; before, after: what is on each side: paths of layers, names of
+    operations without weights, `input` and `output`; elements: values of one image; integer: to
+    integers, else to float; place: `input` where the image becomes codes, `output` where the answer
+    is made of them, else `inside`.
     """
 
     tensor: str

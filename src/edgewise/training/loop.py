@@ -77,7 +77,6 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     identity = run.identity(module)
-    _refuse_outputs(module, run)
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(False).eval()
     optimizer = _optimizer(module, run.schedule)
@@ -85,6 +84,7 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
         run.teacher.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     state = _State(module, average, optimizer, Curves(), identity)
     first = _resume(state, run, device)
+    _refuse_outputs(average, run, device)
     images, labels = _in_memory(run.train, run.contract, device)
     for epoch in range(first, run.schedule.epochs):
         torch.manual_seed(run.seed * 100_003 + epoch)
@@ -95,12 +95,12 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
     return average.to("cpu"), state.curves
 
 
-def _refuse_outputs(module: nn.Module, run: Run) -> None:
+def _refuse_outputs(module: nn.Module, run: Run, device: torch.device) -> None:
     """Labels are one number an image; raises ModelError for anything but logits (images, classes).
     """
     batch = next(run.validation.head(2).batches(2, run.contract))
     with torch.no_grad():
-        shape = tuple(module.eval()(torch.from_numpy(batch)).shape)
+        shape = tuple(module(torch.from_numpy(batch).to(device)).shape)
     if len(shape) != 2:
         raise ModelError(
             f"the network gives outputs of shape {shape}; training by labels needs logits of shape "

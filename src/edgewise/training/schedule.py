@@ -39,6 +39,14 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2 or not 0 < self.peak_lr < 100:
             raise UsageError("training needs at least 1 epoch, a batch of 2 and a learning rate.")
+        shares = ("warmup", "momentum", "label_smoothing", "ema", "distill")
+        amounts = ("weight_decay", "shift", "cutout", "step_lr", "dampen")
+        for name in (*shares, *amounts):
+            highest = 1.0 if name in shares else math.inf
+            if not (0 <= getattr(self, name) <= highest and math.isfinite(getattr(self, name))):
+                raise UsageError(f"{name} of a training cannot be {getattr(self, name)}.")
+        if not 0 < self.temperature < math.inf or self.momentum == 1:
+            raise UsageError("training needs a temperature above 0 and a momentum below 1.")
 
     def lr(self, step: int, steps: int) -> float:
         """The learning rate at a step of `steps`."""

@@ -9,16 +9,24 @@ from edgewise.errors import ExportError
 from edgewise.graph.cost import node_macs
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, module_of
+from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.fake import QuantizedLayer
 from edgewise.quant.stored import StoredLayer
 from edgewise.targets.onnx.builder import OUTPUT
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import LayerExecution
 
-_INTEGER = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger"})
+_INTEGER = frozenset(
+    {
+        "QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger",
+        "DynamicQuantizeMatMul", "MatMulIntegerToFloat",
+    }
+)  # fmt: skip
 _FLOAT = frozenset({"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul"})
 _HELPERS = frozenset({"DequantizeLinear", "Cast", "Transpose", "ReorderInput"})
 _WITH_SCALES = frozenset({"QLinearConv", "QGemm", "QLinearMatMul"})  # between inputs and weights
+
+_ON_INTEGERS = (QuantizedLayer, DynamicLayer)  # as a recipe means them
 
 
 def audit(network: Network, written: Written, graph: onnx.GraphProto) -> tuple[LayerExecution, ...]:
@@ -51,7 +59,7 @@ def _refuse_rounded(network: Network, written: Written, graph: onnx.GraphProto) 
         if node.name in written.layers
     }
     meant = tuple(
-        f"{name}.weight" for name, (_, layer) in paths.items() if isinstance(layer, QuantizedLayer)
+        f"{name}.weight" for name, (_, layer) in paths.items() if isinstance(layer, _ON_INTEGERS)
     )
     strays = [name for name in _rounded_weights(graph) if not name.startswith(meant)]
     # The runtime calls weights that it rounds by the layer's name and something of its own.
@@ -84,8 +92,8 @@ def _rounded_weights(graph: onnx.GraphProto) -> Iterator[str]:
 
 def _execution(network: Network, node: fx.Node, operator: str) -> LayerExecution:
     target = module_of(network.module, node)
-    assert isinstance(target, (WeightedLayer, QuantizedLayer, StoredLayer))
-    meant = isinstance(target, QuantizedLayer)
+    assert isinstance(target, (WeightedLayer, StoredLayer, *_ON_INTEGERS))
+    meant = isinstance(target, _ON_INTEGERS)
     weight = target.weight if isinstance(target, WeightedLayer) else target.weight_codes
     return LayerExecution(
         layer=str(node.meta["path"]),
@@ -108,10 +116,11 @@ def find_node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
     ONNX Runtime renames nodes but not the codes of weights and biases; float weights it reorders
     and renames, but then the result keeps the name of the layer or of what it fused with it.
     """
-    for node in graph.node:
-        reads = any(text.startswith((f"{name}.weight", f"{name}.bias")) for text in node.input)
-        if reads and node.op_type not in _HELPERS:
-            return node
+    for role in ("weight", "bias"):  # equal biases are stored once, under the name of any of them
+        for node in graph.node:
+            reads = any(text.startswith(f"{name}.{role}") for text in node.input)
+            if reads and node.op_type not in _HELPERS:
+                return node
     for known in (name, OUTPUT):  # the last layer's result bears the output's name alone
         for node in graph.node:
             names = (node.name.removesuffix("_nchwc"), *node.output)

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from edgewise.graph.network import Network
+from edgewise.graph.network import Network, module_of
+from edgewise.quant.fake import FakeQuantize
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_node
 from edgewise.targets.onnx.builder import INPUT, OUTPUT
@@ -46,11 +47,12 @@ class _Flow:
 
     def __init__(self, network: Network, written: Written, graph: onnx.GraphProto) -> None:
         self._producers = {output: node for node in graph.node for output in node.output}
-        self._constants = {init.name for init in graph.initializer}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self._readers.setdefault(name, []).append(node)
+        self._values = {init.name: init for init in graph.initializer}
+        self._quantizers = _quantizers(network)
         self._layers: dict[str, str] = {}
         for call in network.module.graph.nodes:
             name = written.layers.get(call.name)
@@ -81,11 +83,37 @@ class _Flow:
             found += self._after_all(node.output) if passed else [self._name(node)]
         return tuple(dict.fromkeys(found))
 
+    def quantizer(self, node: onnx.NodeProto) -> str:
+        """The quantizer whose codes a conversion makes or reads.
+
+        The runtime stores equal scales once, under the name of any of them.
+        """
+        parameters = tuple(
+            float(numpy_helper.to_array(self._values[name])) for name in node.input[1:3]
+        )
+        known = self._quantizers.get(parameters, {})
+        before = self.before(node.input[0])
+        named = (name for name, layer in known.items() if layer in before)
+        return next(named, next(iter(known), str(node.name)))
+
     def _after_all(self, names: Iterable[str]) -> list[str]:
         return [layer for name in names for layer in self.after(name)]
 
     def _name(self, node: onnx.NodeProto) -> str:
         return self._layers.get(node.output[0], str(node.name or node.op_type))
+
+
+def _quantizers(network: Network) -> dict[tuple[float, ...], dict[str, str]]:
+    """Quantizers with the layer that each follows, by scale and zero point."""
+    found: dict[tuple[float, ...], dict[str, str]] = {}
+    for node in network.module.graph.nodes:
+        quantizer = module_of(network.module, node)
+        if isinstance(quantizer, FakeQuantize):
+            source = node.all_input_nodes[0]
+            layer = INPUT if source.op == "placeholder" else str(node.meta["path"])
+            parameters = (float(quantizer.scale), float(quantizer.zero_point))
+            found.setdefault(parameters, {})[node.name] = layer
+    return found
 
 
 def _boundary(node: onnx.NodeProto, flow: _Flow, elements: int) -> Boundary:
@@ -96,8 +124,7 @@ def _boundary(node: onnx.NodeProto, flow: _Flow, elements: int) -> Boundary:
         place = INPUT
     elif not integer and after == (OUTPUT,):
         place = OUTPUT
-    tensor = node.input[1].removesuffix(".scale")  # as the quantizer is called
-    return Boundary(tensor, before, after, elements, integer, place)
+    return Boundary(flow.quantizer(node), before, after, elements, integer, place)
 
 
 def _float_side(node: onnx.NodeProto) -> str:

@@ -88,15 +88,19 @@ class Builder:
         input_shape: Sequence[int],
         output_shape: Sequence[int | None],
         metadata: Mapping[str, Any],
+        batch: int | None = None,
     ) -> onnx.ModelProto:
-        """The whole model, checked by ONNX itself; raises ExportError when that refuses it."""
+        """The whole model, checked by ONNX itself; raises ExportError when that refuses it.
+
+        batch: how many images it takes at a time; None is any number.
+        """
 
         def value(name: str, shape: Sequence[int | None | str]) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
         model = self._model
-        self._graph.input.append(value(INPUT, ["batch", *input_shape]))
-        self._graph.output.append(value(OUTPUT, ["batch", *output_shape[1:]]))
+        self._graph.input.append(value(INPUT, [batch or "batch", *input_shape]))
+        self._graph.output.append(value(OUTPUT, [batch or "batch", *output_shape[1:]]))
         texts = {key: json.dumps(entry, sort_keys=True) for key, entry in metadata.items()}
         helper.set_model_props(model, texts)
         if model.ByteSize() > _LARGEST:

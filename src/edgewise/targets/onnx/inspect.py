@@ -18,7 +18,7 @@ from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_operator
 from edgewise.targets.onnx.writer import CONTRACT_KEY
 
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger"})
 _MOVES = frozenset({"DequantizeLinear", "Cast", "Mul", "Transpose"})
 
 
@@ -110,6 +110,8 @@ def _layer(parts: _Parts, node: onnx.NodeProto, operator: str) -> ArtifactLayer:
 def _activations(parts: _Parts, name: str) -> str:
     """The type of the codes that a tensor stands for; `float` where it is not dequantized."""
     source = parts.producers.get(name)
+    if source is not None and source.op_type == "DynamicQuantizeLinear":
+        return "uint8"
     if source is None or source.op_type != "DequantizeLinear":
         return "float"
     zero = parts.stored.get(source.input[2]) if len(source.input) > 2 else None

@@ -22,11 +22,22 @@ def run(model: onnx.ModelProto, images: NDArray[np.float32], outputs: Sequence[s
 def runner(
     model: onnx.ModelProto, outputs: Sequence[str]
 ) -> Callable[[NDArray[np.float32]], list[Array]]:
-    """A function from a batch to the named outputs, for more than one batch."""
+    """A function from a batch to the named outputs, for more than one batch.
+
+    What takes one image at a time is given one after the other.
+    """
     session = _session(model.SerializeToString(), _options())
-    return lambda images: [
-        np.asarray(value) for value in session.run(list(outputs), {INPUT: images})
-    ]
+    fixed = session.get_inputs()[0].shape[0]
+
+    def run_all(images: NDArray[np.float32]) -> list[Array]:
+        size = fixed if isinstance(fixed, int) else len(images)
+        if len(images) <= size:
+            return [np.asarray(value) for value in session.run(list(outputs), {INPUT: images})]
+        starts = range(0, len(images), size)
+        parts = [session.run(list(outputs), {INPUT: images[at : at + size]}) for at in starts]
+        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+    return run_all
 
 
 def run_as_it_is(

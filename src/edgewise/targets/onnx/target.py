@@ -11,6 +11,7 @@ from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import audit
 from edgewise.targets.onnx.boundaries import find_boundaries
 from edgewise.targets.onnx.check import check_codes, check_output
+from edgewise.targets.onnx.check_dynamic import check_dynamic
 from edgewise.targets.onnx.writer import write
 from edgewise.targets.target import Export, LayerCheck, Target
 
@@ -29,6 +30,8 @@ class OnnxTarget(Target):
         free_running = 0
         if written.codes:
             checks, free_running = check_codes(network, written, images)
+        elif written.dynamic:
+            checks = check_dynamic(network, written, images)
         error = check_output(network, written, images)
         with tempfile.TemporaryDirectory() as folder:
             optimized = session.optimized(written.model, Path(folder))

@@ -1,7 +1,7 @@
 """Walks a network's graph and writes the ONNX model that its quantizers describe."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from torch import fx
 from edgewise.errors import ExportError
 from edgewise.graph.layer import Form, WeightedLayer
 from edgewise.graph.network import Network, module_of, operation
+from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.fake import BIAS_LIMIT, FakeQuantize, QuantizedLayer
 from edgewise.quant.insert import find_source
 from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
 from edgewise.targets.onnx.builder import INPUT, OUTPUT, Builder
+from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
 from edgewise.targets.onnx.moves import paddings
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.packing import find_packing
@@ -34,12 +36,14 @@ class Written:
     """A model, and where its codes and layers are.
 
     codes: quantizer node of the graph -> tensor of codes in the model;
-    layers: weighted node of the graph -> node of the model.
+    layers: weighted node of the graph -> node of the model;
+    dynamic: weighted node whose input is quantized as it comes -> tensors of the model.
     """
 
     model: onnx.ModelProto
     codes: Mapping[str, str]
     layers: Mapping[str, str]
+    dynamic: Mapping[str, DynamicTensors] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -53,10 +57,11 @@ def write(network: Network) -> Written:
     for node in network.module.graph.nodes:
         writer.visit(node)
     output_shape = next(iter(reversed(network.module.graph.nodes))).all_input_nodes[0].meta["shape"]
-    model = writer.builder.model(
-        network.contract.shape, output_shape, {CONTRACT_KEY: network.contract.to_json()}
-    )
-    return Written(model, writer.codes, writer.layers)
+    metadata = {CONTRACT_KEY: network.contract.to_json()}
+    # A range is that of all images in a batch: an answer would depend on what else is in it.
+    batch = 1 if writer.dynamic else None
+    model = writer.builder.model(network.contract.shape, output_shape, metadata, batch)
+    return Written(model, writer.codes, writer.layers, writer.dynamic)
 
 
 class _Writer(Writing):
@@ -65,6 +70,7 @@ class _Writer(Writing):
         self.half = network.half
         self.codes: dict[str, str] = {}
         self.layers: dict[str, str] = {}
+        self.dynamic: dict[str, DynamicTensors] = {}
 
     def visit(self, node: fx.Node) -> None:
         target = module_of(self.module, node)
@@ -80,6 +86,8 @@ class _Writer(Writing):
             layer = self.layers[node.name] = self._layer(node, target)
             taken = not isinstance(target, QuantizedLayer) and self._stands_between_codes(node)
             self.names[node] = self._kept_float(layer) if taken else layer
+        elif isinstance(target, DynamicLayer):
+            self.names[node] = self._dynamic(node, target)
         elif kind == "constant":
             pass  # whoever reads it writes it
         elif node.meta.get("floating") or kind in ("chunk", "split", "split_with_sizes"):
@@ -208,6 +216,12 @@ class _Writer(Writing):
             return self._matmul(node.name, inputs)
         operator = "Conv" if form.kind == "conv2d" else "ConvTranspose"
         return self.builder.node(operator, inputs, node.name, **self._attributes(node, form))
+
+    def _dynamic(self, node: fx.Node, layer: DynamicLayer) -> str:
+        attributes = self._attributes(node, layer.form) if layer.form.kind == "conv2d" else {}
+        written = write_dynamic(self, node, layer, attributes, self.dynamic.values())
+        self.layers[node.name], self.dynamic[node.name] = node.name, written
+        return written.result
 
     def _matmul(self, name: str, inputs: Sequence[str]) -> str:
         turned = self.builder.node("Transpose", [inputs[1]], f"{name}.turned", perm=[1, 0])
