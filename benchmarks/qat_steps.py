@@ -130,7 +130,7 @@ def verdicts(figures: Sequence[Figure], outcomes: Sequence[Outcome]) -> list[Ver
     """A peer is judged in the fastest form that it can be trained in."""
     ours = next(one for one in figures if one.name == OURS)
     promise = f"QAT step: at most {MOST_TIMES_FLOAT}x the float32 step in its better memory format"
-    found = [Verdict(promise, ours.over_float.value <= MOST_TIMES_FLOAT, times(ours.over_float))]
+    found = [Verdict(promise, below(ours.over_float, MOST_TIMES_FLOAT), times(ours.over_float))]
     for one in outcomes:
         name, peers = one.trainee.name, [each for each in figures if each.name == one.trainee.name]
         if name in (FLOAT, OURS):
@@ -140,8 +140,16 @@ def verdicts(figures: Sequence[Figure], outcomes: Sequence[Outcome]) -> list[Ver
             continue
         fastest = min(peers, key=lambda each: each.median_s)
         shown = f"its {fastest.form} step takes {times(fastest.over_ours)} ours"
-        found.append(Verdict(f"QAT step: below {name}", fastest.over_ours.value > 1, shown))
+        slower = below(fastest.over_ours, 1.0)
+        found.append(
+            Verdict(f"QAT step: below {name}", None if slower is None else not slower, shown)
+        )
     return found
+
+
+def below(figure: Interval, limit: float) -> bool | None:
+    """Whether a ratio is below a limit; None where its interval holds both answers."""
+    return None if figure.low <= limit < figure.high else figure.value <= limit
 
 
 def show(

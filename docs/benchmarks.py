@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from docs import rounding
 from edgewise import store, units
 
 ROOT = Path(__file__).parent.parent
@@ -15,7 +16,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 def page() -> str:
     """The page, every figure of it from a record."""
-    peers, steps, zoo = (store.read_record(path) for path in (PEERS, STEPS, ZOO))
+    peers, zoo = store.read_record(PEERS), store.read_record(ZOO)
     parts = [
         "# Beside other tools, and on other people's networks",
         "Written by `make figures` from `records/bench` and `records/zoo.json`. Times are of the "
@@ -31,10 +32,8 @@ def page() -> str:
         _costs(peers["result"]),
         "What was promised, and what these figures say:",
         _promises(peers["result"]),
-        "## A step of quantization-aware training (`make bench`)",
-        _steps_made(steps),
-        _steps(steps["result"]),
-        _promises(steps["result"]),
+        *_steps_section(),
+        *rounding.section(),
         "## Networks that nobody here wrote (`make zoo`)",
         "Random weights, 224x224, through `edgewise compress file.py:factory --data random "
         "--input-shape 3,224,224 --recipe int8 --target onnx`. *Codes off* is the largest "
@@ -74,6 +73,15 @@ def _latency(result: Mapping[str, Any]) -> str:
 def _promises(result: Mapping[str, Any]) -> str:
     rows = ((one["promise"], one["verdict"], one["figures"]) for one in result["promises"])
     return _table(("promise", "", "figures"), rows)
+
+
+def _steps_section() -> list[str]:
+    if not STEPS.exists():  # the second half of `make bench`, which can be run alone
+        return []
+    record = store.read_record(STEPS)
+    heading = "## A step of quantization-aware training (`make bench`)"
+    result = record["result"]
+    return [heading, _steps_made(record), _steps(result), _promises(result)]
 
 
 def _steps_made(record: Mapping[str, Any]) -> str:

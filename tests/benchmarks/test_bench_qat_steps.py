@@ -43,9 +43,9 @@ def test_ratios_are_to_the_better_float32_format_and_to_ours() -> None:
     assert found["peer", BFLOAT16].median_s == pytest.approx(1.2 * 1.005)
 
 
-@pytest.mark.parametrize(("ours", "holds"), [(1.124, True), (1.126, False)])
+@pytest.mark.parametrize(("ours", "holds"), [(1.10, True), (1.125, None), (1.16, False)])
 def test_a_step_is_judged_against_float32_on_both_sides_of_the_limit(
-    ours: float, holds: bool
+    ours: float, holds: bool | None
 ) -> None:
     outcomes = field(ours=ours)
     assert verdicts(compared(outcomes), outcomes)[0].holds is holds
@@ -57,6 +57,11 @@ def test_a_peer_is_judged_in_its_fastest_form() -> None:
     assert (slow.holds, fast.holds) == (True, False)
     assert (slow.word, fast.word) == ("PASS", "FAIL")
     assert BFLOAT16 in slow.figures
+
+
+def test_a_peer_that_may_be_as_fast_is_not_judged() -> None:
+    outcomes = field(took("peer", last=1.8, half=1.0))
+    assert verdicts(compared(outcomes), outcomes)[1].word == "NOT JUDGED"
 
 
 def test_a_form_that_a_peer_cannot_be_trained_in_does_not_count() -> None:
