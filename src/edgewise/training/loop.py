@@ -96,7 +96,7 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
 
 
 def _refuse_outputs(module: nn.Module, run: Run, device: torch.device) -> None:
-    """Labels are one number an image; raises ModelError for anything but logits (images, classes)."""
+    """Raises ModelError for anything but logits (images, classes): a label is one number."""
     batch = next(run.validation.head(2).batches(2, run.contract))
     with torch.no_grad():
         shape = tuple(module(torch.from_numpy(batch).to(device)).shape)
