@@ -2,9 +2,10 @@
 
 import copy
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from edgewise.errors import RecipeError
 from edgewise.graph.layer import WeightedLayer, as_depthwise
@@ -52,13 +53,8 @@ def owned(network: Network) -> Network:
 def prepare(network: Network, plan: Plan) -> Network:
     """Put learned quantizers into a calibrated float network that may be changed, in place."""
     learning = plan.learning
-
-    def quantizer(kind, scale, zero):  # type: ignore[no-untyped-def]
-        return LearnedQuantizer(kind, scale, zero, learning)
-
-    def layer(given, kind, source):  # type: ignore[no-untyped-def]
-        return LearnedLayer(given, kind, source, learning)
-
+    quantizer = partial(LearnedQuantizer, learning=learning)
+    layer = partial(LearnedLayer, learning=learning)
     insert(network, replace(plan.insertion, quantizer=quantizer, layer=layer))
     if plan.placement == "every-output":
         _round_every_output(network, plan.insertion.profile, learning)
@@ -130,10 +126,3 @@ def latent(network: Network, reference: Network) -> Network:
             ours.load_state_dict(copy.deepcopy(layer).state_dict())
     result.module.eval()
     return replace(result, ranges={})
-
-
-def learned_nodes(module: fx.GraphModule) -> list[fx.Node]:
-    """Nodes whose layer is being trained on rounded weights."""
-    return [
-        node for node in module.graph.nodes if isinstance(module_of(module, node), LearnedLayer)
-    ]
