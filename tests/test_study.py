@@ -25,8 +25,9 @@ def cell(name: str, needs: tuple[str, ...] = (), keeps: bool = False, **settings
         CALLS.append(name)
         if settings.get("fails"):
             raise ModelError("it diverged")
-        if keeps:
-            store.write_bytes(bench.folder / f"{name}.safetensors", name.encode())
+        assert (bench.keeps is not None) is keeps
+        if bench.keeps is not None:
+            store.write_bytes(bench.keeps, name.encode())
         return {"value": len(bench.weights)}
 
     return Cell(name, settings, compute, needs, keeps)

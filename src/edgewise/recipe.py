@@ -131,7 +131,7 @@ class Recipe:
             if isinstance(step, Qat):
                 assert material is not None
                 trained = step.train(current, material, progress)
-                current, curves = trained.network, trained.curves
+                current, curves = trained.frozen(), trained.curves
                 current = replace(current, reference=trained.latent if refined else None)
             else:
                 reference = current.copy() if step.quantizes and refined else current.reference

@@ -26,12 +26,14 @@ class Bench:
     """Where a cell works.
 
     folder: of the study's records; scratch: the cell's own, kept until it is done, so that a killed
-    cell goes on where it was; weights: cell name -> the weights it left, of those it needs.
+    cell goes on where it was; weights: cell name -> the weights it left, of those it needs; keeps:
+    where the cell is to leave its own, None where it leaves none.
     """
 
     folder: Path
     scratch: Path
     weights: Mapping[str, Path]
+    keeps: Path | None
     progress: Progress
 
 
@@ -172,9 +174,10 @@ def _compute(grid: Grid, cell: Cell, folder: Path, progress: Progress) -> None:
         kept = {name: weights_path(folder, one) for name, one in before.items()}
         kept = {name: path for name, path in kept.items() if path.is_file()}
         scratch.mkdir(parents=True, exist_ok=True)
-        result = dict(cell.compute(Bench(folder, scratch, kept, progress)))
-        if cell.keeps_weights:
-            inputs["weights"] = store.digest_file(weights_path(folder, cell))
+        keeps = weights_path(folder, cell) if cell.keeps_weights else None
+        result = dict(cell.compute(Bench(folder, scratch, kept, keeps, progress)))
+        if keeps is not None:
+            inputs["weights"] = store.digest_file(keeps)
     except StorageError:
         raise  # a full disk is no result
     except EdgewiseError as error:

@@ -47,7 +47,7 @@ def test_every_network_is_trained_and_written_as_it_was_scored(
     tiny_network = captured(name)
     step = Qat(Scheme(4, 4), method, SHORT)
     trained = step.train(tiny_network, material, silent)
-    network = trained.network
+    network = trained.frozen()
     kinds = {type(module) for module in network.module.modules()}
     assert QuantizedLayer in kinds
     assert not kinds & {LearnedLayer, LearnedQuantizer}
@@ -67,7 +67,7 @@ def test_every_width_ends_in_an_artifact_equal_to_its_twin(
     tiny_images: Tensor, tmp_path: Path,
 ) -> None:  # fmt: skip
     step = Qat(Scheme(*bits), schedule=SHORT, ends="")
-    network = step.train(captured("plain"), material, silent).network
+    network = step.train(captured("plain"), material, silent).frozen()
     export = OnnxTarget().export(network, tmp_path / "model.onnx", tiny_images)
     assert (export.worst, export.free_running) == (0, 0)
     codes = [m for m in network.module.modules() if isinstance(m, QuantizedLayer)]
@@ -143,7 +143,7 @@ def test_placements_differ_in_where_they_round(
             outputs[placement] = trained.learned(tiny_images)
         if placement != "target":
             with pytest.raises(RecipeError, match="only placement 'target'"):
-                _ = trained.network
+                trained.frozen()
     assert len({tuple(values.flatten().tolist()) for values in outputs.values()}) == 3
 
 
@@ -171,7 +171,7 @@ def test_layers_kept_float_are_trained_too(
     network = captured("plain")
     step = Qat(schedule=SHORT, keep_float=("head.3",))
     trained = step.train(network, material, silent)
-    quantized = [m for m in trained.network.module.modules() if isinstance(m, QuantizedLayer)]
+    quantized = [m for m in trained.frozen().module.modules() if isinstance(m, QuantizedLayer)]
     assert "head.3" not in {layer.form.path for layer in quantized}
     before, after = weights(network), weights(trained.latent)
     assert before.keys() == after.keys()
@@ -185,7 +185,8 @@ def weights(network: Network) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"method": "none"}, {"ranges": "none"}, {"ends": "w8"}, {"mixed": ("head",)},
+        {"method": "none"}, {"ranges": "none"}, {"placement": "none"},
+        {"keep_float": "head"}, {"ends": "w8"}, {"mixed": ("head",)},
         {"before": ("w8a8",)}, {"before": ("w8a8:0",)}, {"before": ("w8a8:x",)},
         {"before": ("w5a5:1",)},
     ],

@@ -21,6 +21,7 @@ from edgewise.quant.surrogate import round_activation, round_weight, scale_gradi
 from edgewise.quant.weights_range import mse_channel_scales
 
 METHODS = ("lsq", "pact", "ste")
+PLACEMENTS = ("every-output", "activations", "target")
 FLOOR = 0.25  # of the first scale: less is a collapse, and overflows the int32 bias
 CEILING = 16.0
 _MOMENTUM = 0.01  # of running ranges, as in torch's moving-average observer
@@ -36,15 +37,23 @@ class Learning:
 
     method: lsq (with a learned zero point where zero is not the lowest code: LSQ+), pact (only what
     is clipped moves the scale), ste (nothing is learned: weights take their largest value's scale,
-    activations a moving average of what they show, straight-through gradients).
+    activations a moving average of what they show, straight-through gradients);
+    placement: `target`, what its runtime executes; `activations`, weights and fused activations
+    alone, the image and the logits in float; `every-output`, also what convolutions and BatchNorm
+    give. Only the first can be written as an artifact, the others exist to be compared with it.
     """
 
     method: str = "lsq"
+    placement: str = "target"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise RecipeError(
                 f"there is no training method '{self.method}'; choose one of {', '.join(METHODS)}."
+            )
+        if self.placement not in PLACEMENTS:
+            raise RecipeError(
+                f"there is no placement '{self.placement}'; choose one of {', '.join(PLACEMENTS)}."
             )
 
 

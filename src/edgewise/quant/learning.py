@@ -1,7 +1,7 @@
 """A float network with learned quantizers, and what becomes of it."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,31 +10,9 @@ from torch import nn
 from edgewise.errors import RecipeError
 from edgewise.graph.layer import WeightedLayer, as_depthwise
 from edgewise.graph.network import Network, module_of
-from edgewise.quant.fake import FakeQuantize
 from edgewise.quant.insert import Insertion, find_source, insert
 from edgewise.quant.learned import LearnedLayer, LearnedQuantizer, Learning
 from edgewise.quant.profiles import Profile
-
-PLACEMENTS = ("target", "activations", "every-output")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """insertion: where quantizers go and how wide they are; learning: how they learn; placement:
-    `target`, what its runtime executes; `activations`, weights and fused activations alone, the
-    image and the logits in float; `every-output`, also what convolutions and BatchNorm give. Only
-    the first can be written as an artifact, the others exist to be compared with it.
-    """
-
-    insertion: Insertion
-    learning: Learning
-    placement: str = "target"
-
-    def __post_init__(self) -> None:
-        if self.placement not in PLACEMENTS:
-            raise RecipeError(
-                f"there is no placement '{self.placement}'; choose one of {', '.join(PLACEMENTS)}."
-            )
 
 
 def owned(network: Network) -> Network:
@@ -50,15 +28,14 @@ def owned(network: Network) -> Network:
     return replace(network, module=module)
 
 
-def prepare(network: Network, plan: Plan) -> Network:
+def prepare(network: Network, insertion: Insertion, learning: Learning) -> Network:
     """Put learned quantizers into a calibrated float network that may be changed, in place."""
-    learning = plan.learning
     quantizer = partial(LearnedQuantizer, learning=learning)
     layer = partial(LearnedLayer, learning=learning)
-    insert(network, replace(plan.insertion, quantizer=quantizer, layer=layer))
-    if plan.placement == "every-output":
-        _round_every_output(network, plan.insertion.profile, learning)
-    elif plan.placement == "activations":
+    insert(network, replace(insertion, quantizer=quantizer, layer=layer))
+    if learning.placement == "every-output":
+        _round_every_output(network, insertion.profile, learning)
+    elif learning.placement == "activations":
         _leave_ends(network)
     return network
 
@@ -88,17 +65,13 @@ def freeze(network: Network) -> Network:
     Raises RecipeError for a placement that no artifact has.
     """
     module = copy.deepcopy(network.module).eval()
-    frozen: dict[str, FakeQuantize] = {}
-    for name, part in list(module.named_modules()):
-        if isinstance(part, LearnedQuantizer) and "." not in name:
-            if part.passes:
-                raise RecipeError("only placement 'target' can be written as an artifact.")
-            frozen[name] = part.frozen()
+    learned = {n: m for n, m in module.named_children() if isinstance(m, LearnedQuantizer)}
+    if any(quantizer.learning.placement != "target" for quantizer in learned.values()):
+        raise RecipeError("only placement 'target' can be written as an artifact.")
+    frozen = {name: quantizer.frozen() for name, quantizer in learned.items()}
     for node in module.graph.nodes:
         target = module_of(module, node)
         if isinstance(target, LearnedLayer):
-            if target.sums is not None:
-                raise RecipeError("only placement 'target' can be written as an artifact.")
             source = find_source(module, node)
             assert source is not None
             integer = target.frozen(frozen[str(source.target)])
@@ -123,6 +96,6 @@ def latent(network: Network, reference: Network) -> Network:
             layer = trained.get_submodule(str(node.target))
             if isinstance(layer, LearnedLayer):
                 layer = layer.float_layer()
-            ours.load_state_dict(copy.deepcopy(layer).state_dict())
+            ours.load_state_dict(layer.state_dict())
     result.module.eval()
     return replace(result, ranges={})

@@ -10,14 +10,10 @@ from edgewise.data.dataset import Split
 from edgewise.errors import RecipeError
 from edgewise.graph.network import Network
 from edgewise.progress import Progress
-from edgewise.quant.assign import Assignment
-from edgewise.quant.insert import Insertion
 from edgewise.quant.learned import Learning
-from edgewise.quant.learning import Plan, freeze, latent, owned, prepare
-from edgewise.quant.observers import METHODS
-from edgewise.quant.placement import place
-from edgewise.quant.profiles import profile
+from edgewise.quant.learning import freeze, latent, owned, prepare
 from edgewise.quant.scheme import INT8, Scheme
+from edgewise.steps import placing
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.step import Step
 from edgewise.training.loop import Run, digest, train
@@ -45,16 +41,16 @@ class Material:
 class Trained:
     """What training gave.
 
-    network: quantized, ready to be written; None for a placement that cannot be; learned: the
-    network as it was trained, in eval mode; latent: the float network whose weights it rounds.
+    learned: the network as it was trained, in eval mode; latent: the float network whose weights it
+    rounds.
     """
 
     learned: Network
     latent: Network
     curves: Curves
 
-    @property
-    def network(self) -> Network:
+    def frozen(self) -> Network:
+        """Quantized, ready to be written; raises RecipeError for a placement that cannot be."""
         return freeze(self.learned)
 
 
@@ -62,16 +58,14 @@ class Trained:
 class Qat(Step):
     """Train on with quantizers in place, distilling from the float network.
 
-    scheme: bits; method: lsq, pact or ste; schedule: of the training; before: stages of more bits
-    to go through first, `w8a8:2` for two epochs of W8A8; ends: scheme of the first and last layer;
-    mixed: schemes of named layers (`GLOB=w4a8`); keep_float: globs of layers that stay float;
-    ranges: how first ranges are chosen; placement: where quantizers stand (see Plan).
+    method, placement: see Learning; schedule: of the training; before: stages of more bits to go
+    through first, `w8a8:2` for two epochs of W8A8. The other settings are those of Placing, ranges
+    being the first ones.
     """
 
     name: ClassVar[str] = "qat"
     needs_data: ClassVar[bool] = True
     quantizes: ClassVar[bool] = True
-    trains: ClassVar[bool] = True
 
     scheme: Scheme = INT8
     method: str = "lsq"
@@ -85,12 +79,8 @@ class Qat(Step):
     profile: str = "onnxruntime"
 
     def __post_init__(self) -> None:
-        if self.ranges not in METHODS:
-            raise RecipeError(
-                f"there is no range method '{self.ranges}'; choose one of {', '.join(METHODS)}."
-            )
-        Assignment.of(self.scheme, self.ends, self.mixed)
-        Learning(self.method)
+        placing.check(self)
+        Learning(self.method, self.placement)
         for stage in self.before:
             _stage(stage)
 
@@ -113,15 +103,8 @@ class Qat(Step):
     ) -> Trained:
         start = owned(network)
         calibrated = Calibrate().apply(start, material.calibration, progress)
-        runtime = profile(self.profile)
-        placement = place(calibrated, runtime, self.keep_float)
-        if not placement.layers:
-            raise RecipeError(
-                f"no layer is left to quantize: keep_float {list(self.keep_float)} covers all."
-            )
-        assignment = Assignment.of(self.scheme, self.ends, self.mixed)
-        insertion = Insertion(placement, runtime, assignment, METHODS[self.ranges])
-        learned = prepare(calibrated, Plan(insertion, Learning(self.method), self.placement))
+        learning = Learning(self.method, self.placement)
+        learned = prepare(calibrated, placing.insertion(calibrated, self), learning)
         folder = material.folder
         run = Run(
             train=material.train,

@@ -3,22 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 from edgewise.data.dataset import Dataset
+from edgewise.quant.learned import PLACEMENTS
 from edgewise.quant.scheme import INT8, Scheme
 from edgewise.steps.qat import GENTLE, Qat
 from edgewise.studies.vgg16.measuring import PROTOCOLS, RECIPES, measure_variants
 from edgewise.studies.vgg16.scales import Scale
 from edgewise.studies.vgg16.training import Job, train_float, train_quantized
-from edgewise.study import Bench, Cell, Grid
+from edgewise.study import Cell, Grid
 from edgewise.training.schedule import Schedule
 
 NAME = "vgg16"
-PLACEMENTS = ("every-output", "activations", "target")
-# Wider steps need gentler training: found on the validation images of the stand-in.
+# Top learning rates, chosen beforehand and not searched for: by bits of the weights, and of the
+# float networks with BatchNorm and without.
 _PEAKS = {8: 0.01, 4: 0.02, 2: 0.04}
-_TINY = {"batch_norm": 0.1, "plain": 0.02}  # without BatchNorm thirteen layers want a slower start
+_FLOAT_PEAKS = {True: 0.1, False: 0.02}
 
 
 def grid(data: Dataset, name: str, scale: Scale, threads: int) -> Grid:
@@ -72,13 +72,11 @@ class _Seed:
         return f"seed-{self.job.seed}/{name}"
 
     def _float(self, name: str, batch_norm: bool) -> Cell:
-        peak = _TINY["batch_norm" if batch_norm else "plain"]
+        peak = _FLOAT_PEAKS[batch_norm]
         schedule = Schedule(epochs=self.scale.floats, peak_lr=peak)
         settings = self.job.settings(batch_norm=batch_norm, schedule=asdict(schedule))
 
-        def compute(bench: Bench) -> Any:
-            return train_float(self.job, batch_norm, schedule, self._name(name), bench)
-
+        compute = partial(train_float, self.job, batch_norm, schedule)
         return Cell(self._name(name), settings, compute, keeps_weights=True)
 
     def _step(self, scheme: Scheme, epochs: int, placement: str = "target") -> Qat:
@@ -93,8 +91,8 @@ class _Seed:
         settings = self.job.settings(
             batch_norm=batch_norm, fused=fused, step=step.to_json(), teacher=teacher, start=start
         )
-        names = (self._name(name), self._name(teacher), self._name(start))
+        names = (self._name(teacher), self._name(start))
         compute = partial(train_quantized, self.job, batch_norm, fused, step, names)
-        needs = tuple(dict.fromkeys(names[1:]))
+        needs = tuple(dict.fromkeys(names))
         keeps = name in ("w8a8-target", "w4a4", "w2a2")
-        return Cell(names[0], settings, compute, needs, keeps_weights=keeps)
+        return Cell(self._name(name), settings, compute, needs, keeps_weights=keeps)

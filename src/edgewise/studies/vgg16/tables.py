@@ -50,7 +50,6 @@ _TABLES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
 )
-_REFERENCE = {"plain": "plain-float", "": "float"}
 
 
 def tables(findings: Sequence[Finding]) -> tuple[Table, ...]:

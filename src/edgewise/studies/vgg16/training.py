@@ -19,7 +19,7 @@ from edgewise.models.weights import apply_weights, load_weights, save_weights
 from edgewise.parity import classes_of, predict
 from edgewise.progress import Progress
 from edgewise.steps.fold import Fold
-from edgewise.steps.qat import Material, Qat, Trained
+from edgewise.steps.qat import Material, Qat
 from edgewise.study import Bench
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.targets.target import Export
@@ -54,7 +54,7 @@ class Job:
         return {"width": self.width, "batch_norm": batch_norm, "classes": len(self.data.classes)}
 
 
-def train_float(job: Job, batch_norm: bool, schedule: Schedule, name: str, bench: Bench) -> Any:
+def train_float(job: Job, batch_norm: bool, schedule: Schedule, bench: Bench) -> Any:
     """Train from scratch; the weights are kept in half precision and scored as kept."""
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
@@ -68,19 +68,20 @@ def train_float(job: Job, batch_norm: bool, schedule: Schedule, name: str, bench
         checkpoint=bench.scratch / "float.checkpoint",
     )
     trained, curves = train(module, run, bench.progress)
-    _save_half(trained, bench.folder / f"{name}.safetensors", job, batch_norm)
+    assert bench.keeps is not None, "every other cell starts from it"
+    _save_half(trained, bench.keeps, job, batch_norm)
     correct = _correct(capture(trained, job.data.contract, _MODEL), job, bench.progress)
     return {**_scores(correct), "threads": job.threads, "curves": asdict(curves)}
 
 
 def train_quantized(
-    job: Job, batch_norm: bool, fused: bool, step: Qat, names: tuple[str, str, str], bench: Bench
+    job: Job, batch_norm: bool, fused: bool, step: Qat, names: tuple[str, str], bench: Bench
 ) -> Any:
-    """Train with quantizers. names: of the cell, of its teacher, of what it starts from.
+    """Train with quantizers. names: of the cells of its teacher and of its start.
 
     fused: BatchNorm is folded before training and is gone while it lasts.
     """
-    name, teacher, start = names
+    teacher, start = names
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
     module, network = load_network(bench.weights[start], job, batch_norm)
@@ -94,14 +95,16 @@ def train_quantized(
     )
     given = Fold().apply(network.copy(), None, bench.progress) if fused else network
     trained = step.train(given, material, bench.progress)
-    correct = _correct(trained.learned, job, bench.progress)
+    written = step.placement == "target"
+    scored = trained.frozen() if written else trained.learned
+    correct = _correct(scored, job, bench.progress)
     scores = _scores(correct)
     result = {**scores, "threads": job.threads, "curves": asdict(trained.curves)}
-    if step.placement == "target":
-        result["artifact"] = _artifact(trained, correct, job, bench)
-    if not fused and step.placement == "target":
+    if written:
+        result["artifact"] = _artifact(scored, correct, job, bench)
+    if bench.keeps is not None:
         network.module.load_state_dict(trained.latent.module.state_dict())
-        _save_half(module, bench.folder / f"{name}.safetensors", job, batch_norm)
+        _save_half(module, bench.keeps, job, batch_norm)
     return result
 
 
@@ -139,12 +142,12 @@ def _scores(correct: Any) -> dict[str, Any]:
             "test_images": len(correct)}  # fmt: skip
 
 
-def _artifact(trained: Trained, simulated: Any, job: Job, bench: Bench) -> dict[str, Any]:
+def _artifact(network: Network, simulated: Any, job: Job, bench: Bench) -> dict[str, Any]:
     """The artifact's verification, its own accuracy, and how often it agrees with simulation."""
     path = bench.scratch / "model.onnx"
     test = job.data.split("test")
     batch = next(job.data.split("calibration").batches(_CHECKED, job.data.contract))
-    export = OnnxTarget().export(trained.network, path, torch.from_numpy(batch))
+    export = OnnxTarget().export(network, path, torch.from_numpy(batch))
     with LocalDevice() as device:
         outputs = run_artifact(device, path, test, job.data.contract, bench.progress)
     assert test.labels is not None
