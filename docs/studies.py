@@ -100,9 +100,6 @@ def _paint(plot: Plot, figure: Figure) -> None:
     axes.set_title(plot.title, fontsize=9, loc="left")
     if plot.across == "iteration":
         axes.set_yscale("log")
-    else:
-        low = min(min(curve.values) for curve in plot.curves)
-        axes.set_ylim(max(low, 80.0) - 0.5, None)
     figure.legend(loc="outside right upper", fontsize=7)
 
 

@@ -228,3 +228,23 @@ def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     np.savez(path, images=pixels, labels=labels)
     return path
+
+
+@pytest.fixture(scope="session")
+def shades(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Writes so many 32x32 images of two classes, dark and bright, as a file."""
+
+    def write(count: int) -> Path:
+        draw = np.random.default_rng(0)
+        labels = np.arange(count) % 2
+        pixels = draw.integers(0, 100, (count, 32, 32, 3)) + 120 * labels[:, None, None, None]
+        path = tmp_path_factory.mktemp("large") / "shades.npz"
+        np.savez(path, images=pixels.astype(np.uint8), labels=labels)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def large_npz(shades: Callable[[int], Path]) -> Path:
+    return shades(40)

@@ -354,17 +354,6 @@ sys.exit(main(arguments))
 """
 
 
-@pytest.fixture(scope="module")
-def large_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of 32x32 images, dark and bright."""
-    draw = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    pixels = draw.integers(0, 100, (40, 32, 32, 3)) + 120 * labels[:, None, None, None]
-    path = tmp_path_factory.mktemp("large") / "shades.npz"
-    np.savez(path, images=pixels.astype(np.uint8), labels=labels)
-    return path
-
-
 def arguments(data: Path, out: Path) -> list[str]:
     return [
         "train", "vgg16", "--data", str(data), "--width", "0.03", "--epochs", "3",

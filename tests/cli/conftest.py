@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edgewise.cli.common import console
@@ -57,17 +56,6 @@ def said(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return code, json.loads(out), err
 
     return run
-
-
-@pytest.fixture(scope="session")
-def large_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of 32x32 images, dark and bright."""
-    draw = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    pixels = draw.integers(0, 100, (40, 32, 32, 3)) + 120 * labels[:, None, None, None]
-    path = tmp_path_factory.mktemp("large") / "shades.npz"
-    np.savez(path, images=pixels.astype(np.uint8), labels=labels)
-    return path
 
 
 _LIMITED = """

@@ -2,7 +2,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edgewise.cli.main import main
@@ -20,21 +19,16 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(scales.SCALES, "quick", TINY)
 
 
-@pytest.fixture(scope="session")
-def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of 32x32 images, enough of them for a batch of 128."""
-    draw = np.random.default_rng(0)
-    labels = np.arange(400) % 2
-    pixels = draw.integers(0, 100, (400, 32, 32, 3)) + 120 * labels[:, None, None, None]
-    path = tmp_path_factory.mktemp("study") / "shades.npz"
-    np.savez(path, images=pixels.astype(np.uint8), labels=labels)
-    return path
+@pytest.fixture(scope="module")
+def images(shades: Callable[[int], Path]) -> Path:
+    """Enough for a batch of 128."""
+    return shades(400)
 
 
 def test_cells_are_computed_once_and_shown_beside_the_papers(
-    said: Said, shades: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    said: Said, images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    how = ("vgg16", "--data", str(shades), "-o", str(tmp_path), "--threads", "1")
+    how = ("vgg16", "--data", str(images), "-o", str(tmp_path), "--threads", "1")
     only = ("--only", "seed-0/w4a4", "--only", "seed-0/w8a8-every-output")
     code, answer, err = said("study", "run", *how, *only)
     assert code == 0, err
@@ -54,9 +48,9 @@ def test_cells_are_computed_once_and_shown_beside_the_papers(
 
 
 def test_weights_that_are_kept_are_half_and_load_by_name(
-    said: Said, shades: Path, tmp_path: Path
+    said: Said, images: Path, tmp_path: Path
 ) -> None:
-    how = ("vgg16", "--data", str(shades), "-o", str(tmp_path), "--threads", "1")
+    how = ("vgg16", "--data", str(images), "-o", str(tmp_path), "--threads", "1")
     assert said("study", "run", *how, "--only", FLOAT)[0] == 0
     weights = tmp_path / "quick" / f"{FLOAT}.safetensors"
     code, answer, _ = said("inspect", "vgg16", "--weights", weights)
@@ -75,9 +69,9 @@ def test_weights_that_are_kept_are_half_and_load_by_name(
     ],
 )
 def test_what_cannot_be_is_refused_by_name(
-    said: Said, shades: Path, tmp_path: Path, arguments: tuple[str, ...], named: str
+    said: Said, images: Path, tmp_path: Path, arguments: tuple[str, ...], named: str
 ) -> None:
-    data = () if "--data" in arguments else ("--data", str(shades))
+    data = () if "--data" in arguments else ("--data", str(images))
     code, answer, _ = said("study", *arguments, *data, "-o", tmp_path)
     assert code != 0
     assert named in answer["error"]

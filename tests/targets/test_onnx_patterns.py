@@ -46,6 +46,8 @@ JOINED: dict[str, Middle] = {
     "turned": lambda one, two: F.relu(one.permute(0, 1, 3, 2)) + two,
     "clipped twice": lambda one, two: F.relu(F.relu6(one)) + F.hardtanh(F.relu(two)),
     "clipped thrice": lambda one, two: F.relu(F.hardtanh(F.relu6(one))) + two,
+    "clipped apart": lambda one, two: F.relu(F.hardtanh(one, -1.0, -0.2)) + two,
+    "clipped apart again": lambda one, two: F.hardtanh(F.relu(one), -1.0, -0.2) + two,
     "clipped sum": lambda one, two: F.relu6(F.relu(one + two)),
     "clipped after pooling": lambda one, two: (
         F.relu6(F.relu(F.max_pool2d(one, 2))) + F.relu(F.relu6(F.avg_pool2d(two, 2)))

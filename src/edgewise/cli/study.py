@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from rich.markup import escape
@@ -16,8 +17,6 @@ from edgewise.errors import UsageError
 from edgewise.studies import result
 from edgewise.studies.table import STUDIES, study
 from edgewise.study import Finding, Grid, run, stored
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SCALES = ("quick", "standard", "full")
 
@@ -35,7 +34,32 @@ def command() -> None:
     """Rerun published studies, with the paper's figures beside."""
 
 
-def _where(function: Command) -> Command:
+@dataclass(frozen=True)
+class _Opened:
+    """A study at one scale on one data set, and the folder of its records."""
+
+    name: str
+    data: Dataset
+    grid: Grid
+    folder: Path
+
+
+def _takes_study(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that say which study; the command gets it opened."""
+
+    @wraps(function)
+    def command(
+        name: str, scale: str, data: str | None, root: Path | None, threads: int | None,
+        out: Path | None, **others: object,
+    ) -> None:  # fmt: skip
+        one = study(name)
+        wanted = registry.data_root(root) / one.data
+        images = registry.load(data or (one.data if wanted.is_dir() else one.stand_in), root)
+        if images.contract.shape != (3, 32, 32):
+            raise UsageError(f"study {name} takes images of 3x32x32, not {images.contract.shape}.")
+        grid = one.grid(images, scale, threads or os.cpu_count() or 1)
+        function(_Opened(name, images, grid, (out or Path("records") / name) / scale), **others)
+
     for option in (
         click.option("--scale", type=click.Choice(_SCALES), default="quick", show_default=True),
         click.option("--data", metavar="NAME", help="Images [the paper's, else its stand-in]."),
@@ -45,9 +69,10 @@ def _where(function: Command) -> Command:
             "-o", "--out", type=click.Path(path_type=Path), help="Of records [records/NAME]."
         ),
         json_option,
+        click.argument("name"),
     ):
-        function = option(function)
-    return function
+        command = option(command)
+    return command
 
 
 @command.command(
@@ -85,24 +110,13 @@ Every cell is stored when it is done; stopped or killed, the same command goes o
 finished epoch. Several commands may run at once: a cell is computed by one of them.
 """,
 )
-@click.argument("name")
-@_where
+@_takes_study
 @click.option("--only", multiple=True, metavar="GLOB", help="Cells to compute; repeatable [all].")
-def run_study(  # noqa: PLR0913 - one argument an option
-    name: str,
-    scale: str,
-    data: str | None,
-    root: Path | None,
-    threads: int | None,
-    out: Path | None,
-    only: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def run_study(opened: _Opened, only: tuple[str, ...], as_json: bool) -> None:
     """Compute what is missing of study NAME, and show it."""
-    dataset, grid, folder = _open(name, scale, data, root, threads, out)
     with progress_bars() as progress:
-        run(grid, folder, progress, only)
-    _show(name, dataset, grid, folder, as_json)
+        run(opened.grid, opened.folder, progress, only)
+    _show(opened, as_json)
 
 
 @command.command(
@@ -114,53 +128,30 @@ Examples:
   edgewise study show vgg16 --scale standard --json
 """,
 )
-@click.argument("name")
-@_where
-def show_study(  # noqa: PLR0913 - one argument an option
-    name: str,
-    scale: str,
-    data: str | None,
-    root: Path | None,
-    threads: int | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+@_takes_study
+def show_study(opened: _Opened, as_json: bool) -> None:
     """Show what is stored of study NAME."""
-    dataset, grid, folder = _open(name, scale, data, root, threads, out)
-    _show(name, dataset, grid, folder, as_json)
+    _show(opened, as_json)
 
 
-def _open(  # noqa: PLR0913 - the command's own options
-    name: str,
-    scale: str,
-    data: str | None,
-    root: Path | None,
-    threads: int | None,
-    out: Path | None,
-) -> tuple[Dataset, Grid, Path]:
-    one = study(name)
-    wanted = registry.data_root(root) / one.data
-    dataset = registry.load(data or (one.data if wanted.is_dir() else one.stand_in), root)
-    if dataset.contract.shape != (3, 32, 32):
-        raise UsageError(f"study {name} takes images of 3x32x32, not {dataset.contract.shape}.")
-    folder = (out or Path("records") / name) / scale
-    return dataset, one.grid(dataset, scale, threads or os.cpu_count() or 1), folder
-
-
-def _show(name: str, dataset: Dataset, grid: Grid, folder: Path, as_json: bool) -> None:
+def _show(opened: _Opened, as_json: bool) -> None:
+    grid, dataset = opened.grid, opened.data
     found: list[Finding] = []
     for cell in grid.cells:
-        if (one := stored(grid, cell, folder)) is not None:
+        if (one := stored(grid, cell, opened.folder)) is not None:
             found.append(one)
-    tables = study(name).tables(found)
+    tables = study(opened.name).tables(found)
     if as_json:
         cells = {one.cell.name: dict(one.record) for one in found}
-        emit("study", {"name": name, "scale": grid.scale, "data": dataset.name, "cells": cells})
+        emit(
+            "study",
+            {"name": opened.name, "scale": grid.scale, "data": dataset.name, "cells": cells},
+        )
         return
     stand_in = dataset.stand_in_for
     note = f" (stand-in for {stand_in})" if stand_in else ""
-    console.print(f"{name}, {grid.scale}, on {dataset.name}{note}: {len(found)} of "
-                  f"{len(grid.cells)} cells in {folder}")  # fmt: skip
+    console.print(f"{opened.name}, {grid.scale}, on {dataset.name}{note}: {len(found)} of "
+                  f"{len(grid.cells)} cells in {opened.folder}")  # fmt: skip
     for table in tables:
         console.print(_rendered(table))
         for remark in table.notes:

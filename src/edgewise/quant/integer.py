@@ -11,7 +11,7 @@ Teacher-forced, every quantizer's codes are compared and then replaced by the ar
 that one layer's difference is not blamed on the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,10 +106,11 @@ class _Interpreter(fx.Interpreter):
         producer = node.all_input_nodes[0]
         source = self.env[producer]
         if isinstance(source, _Accumulator):
-            codes = source.codes(quantizer)
+            clips = []
             while (kind := operation(self.graph_module, producer)) in CLIPS:
-                codes = _clip(codes, quantizer, clip_bounds(producer, kind))
+                clips.append(clip_bounds(producer, kind))
                 producer = producer.all_input_nodes[0]
+            codes = torch.clamp(source.codes(quantizer), *code_bounds(quantizer, clips[::-1]))
         else:
             codes = quantizer.codes(source)
         if node.name in self.forced:
@@ -130,13 +131,12 @@ def clip_bounds(node: fx.Node, kind: str) -> tuple[float, float | None]:
 
 
 def code_bounds(
-    quantizer: FakeQuantize, bounds: tuple[float, float | None]
-) -> tuple[Tensor, Tensor]:
-    """The lowest and the highest code that values within bounds can get."""
-    low = quantizer.codes(torch.tensor(bounds[0]))
-    high = float("inf") if bounds[1] is None else bounds[1]
-    return low, quantizer.codes(torch.tensor(high))
-
-
-def _clip(codes: Tensor, quantizer: FakeQuantize, bounds: tuple[float, float | None]) -> Tensor:
-    return torch.clamp(codes, *code_bounds(quantizer, bounds))
+    quantizer: FakeQuantize, clips: Sequence[tuple[float, float | None]]
+) -> tuple[int, int]:
+    """The lowest and the highest code after clips, which come one after the other."""
+    low, high = quantizer.kind.low, quantizer.kind.high
+    for least, most in clips:
+        bounds = torch.tensor([least, float("inf") if most is None else most])
+        first, last = (int(code) for code in quantizer.codes(bounds))
+        low, high = (min(max(code, first), last) for code in (low, high))
+    return low, high

@@ -10,12 +10,22 @@ from edgewise.devices.url import connect
 from edgewise.graph.capture import capture
 from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
 from edgewise.models.builtin import build
-from edgewise.presets import FLOAT32, FP16, INT8
+from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC
+from edgewise.quant.scheme import Scheme
+from edgewise.recipe import Recipe
 from edgewise.series.files import save_series
+from edgewise.steps.calibrate import Calibrate
+from edgewise.steps.fold import Fold
+from edgewise.steps.quantize import Quantize
 from edgewise.study import Bench
 from edgewise.targets.onnx.target import OnnxTarget
 
-RECIPES = (FLOAT32, FP16, INT8)
+# How low bits are come by changes neither time nor size: the quick way here, training in table 3.
+_LOW_BITS = tuple(
+    Recipe(scheme.name, (Fold(), Calibrate(), Quantize(scheme)))
+    for scheme in (Scheme(4, 8), Scheme(4, 4), Scheme(2, 8), Scheme(2, 2))
+)
+RECIPES = (FLOAT32, FP16, INT8, *_LOW_BITS, INT8_DYNAMIC)
 _CHECKED, _TIMED = 16, 32
 PROTOCOLS = {QUICK.label: QUICK, FULL.label: FULL}
 

@@ -173,13 +173,12 @@ class _Writer(Writing):
         """The lowest and the highest code after a quantizer and the activations left to it."""
         quantizer = module_of(self.module, call)
         assert isinstance(quantizer, FakeQuantize)
-        low, high = quantizer.kind.low, quantizer.kind.high
+        clips = []
         producer = call.all_input_nodes[0]
         while self._clips_codes(producer, kind := operation(self.module, producer)):
-            least, most = code_bounds(quantizer, clip_bounds(producer, kind))
-            low, high = max(low, int(least)), min(high, int(most))
+            clips.append(clip_bounds(producer, kind))
             producer = producer.all_input_nodes[0]
-        return low, high
+        return code_bounds(quantizer, clips[::-1])
 
     def _pair(
         self, name: str, value: str, call: fx.Node, bounds: tuple[int, int] | None = None
