@@ -26,7 +26,11 @@ def grid(data: Dataset, name: str, scale: Scale, threads: int) -> Grid:
     cells: list[Cell] = []
     for seed in range(scale.seeds):
         job = Job(data, scale.width, seed, scale.images, threads)
-        cells.extend(_Seed(job, scale).cells())
+        cells.extend(_normalized(_Family(job, scale)))
+        cells.extend(_plain(_Family(job, scale, "plain-", batch_norm=False)))
+    if scale.wider is not None:
+        job = Job(data, scale.wider, 0, scale.images, threads)
+        cells.extend(_wider(_Family(job, scale, "wide-")))
     cells.append(_measured(data, scale.protocol))
     return Grid(NAME, name, tuple(cells), data.digests())
 
@@ -44,55 +48,74 @@ def _measured(data: Dataset, label: str) -> Cell:
 
 
 @dataclass(frozen=True)
-class _Seed:
-    """The cells of one seed."""
+class _Family:
+    """A float network and what is trained from it; prefix: of the names of its cells."""
 
     job: Job
     scale: Scale
+    prefix: str = ""
+    batch_norm: bool = True
 
-    def cells(self) -> Iterator[Cell]:
-        scale = self.scale
-        yield self._float("float", True)
-        yield self._float("plain-float", False)
-        for place in PLACEMENTS:
-            yield self._learned(f"w8a8-{place}", "float", self._step(INT8, scale.w8, place))
-            plain = self._step(INT8, scale.w8, place)
-            yield self._learned(f"plain-w8a8-{place}", "plain-float", plain)
-        yield self._learned("w8a8-fused", "float", self._step(INT8, scale.w8), fused=True)
-        yield self._learned("w4a4", "w8a8-target", self._step(Scheme(4, 4), scale.w4))
-        yield self._learned("w2a8", "w8a8-target", self._step(Scheme(2, 8), scale.w2a8))
-        yield self._learned("w2a2", "w4a4", self._step(Scheme(2, 2), scale.w2))
-        for bits, epochs in scale.ste.items():
-            step = self._step(Scheme(bits, bits), epochs)
-            labels = replace(step.schedule, distill=0.0)
-            step = replace(step, method="ste", schedule=labels, ranges="min-max")
-            yield self._learned(f"ste-w{bits}a{bits}", "float", step)
+    def name(self, name: str) -> str:
+        return f"seed-{self.job.seed}/{self.prefix}{name}"
 
-    def _name(self, name: str) -> str:
-        return f"seed-{self.job.seed}/{name}"
+    def float(self) -> Cell:
+        schedule = Schedule(epochs=self.scale.floats, peak_lr=_FLOAT_PEAKS[self.batch_norm])
+        settings = self.job.settings(batch_norm=self.batch_norm, schedule=asdict(schedule))
+        compute = partial(train_float, self.job, self.batch_norm, schedule)
+        return Cell(self.name("float"), settings, compute, keeps_weights=True)
 
-    def _float(self, name: str, batch_norm: bool) -> Cell:
-        peak = _FLOAT_PEAKS[batch_norm]
-        schedule = Schedule(epochs=self.scale.floats, peak_lr=peak)
-        settings = self.job.settings(batch_norm=batch_norm, schedule=asdict(schedule))
-
-        compute = partial(train_float, self.job, batch_norm, schedule)
-        return Cell(self._name(name), settings, compute, keeps_weights=True)
-
-    def _step(self, scheme: Scheme, epochs: int, placement: str = "target") -> Qat:
-        peak = _PEAKS[scheme.weight_bits]
-        schedule = replace(GENTLE, epochs=epochs, peak_lr=peak)
-        return Qat(scheme, schedule=schedule, placement=placement)
-
-    def _learned(self, name: str, start: str, step: Qat, fused: bool = False) -> Cell:
+    def learned(
+        self, name: str, step: Qat, start: str = "float", fused: bool = False, keeps: bool = False
+    ) -> Cell:
         """A cell of quantization-aware training; its teacher is the float network."""
-        batch_norm = not name.startswith("plain")
-        teacher = "float" if batch_norm else "plain-float"
         settings = self.job.settings(
-            batch_norm=batch_norm, fused=fused, step=step.to_json(), teacher=teacher, start=start
+            batch_norm=self.batch_norm,
+            fused=fused,
+            step=step.to_json(),
+            teacher=f"{self.prefix}float",
+            start=f"{self.prefix}{start}",
         )
-        names = (self._name(teacher), self._name(start))
-        compute = partial(train_quantized, self.job, batch_norm, fused, step, names)
+        names = (self.name("float"), self.name(start))
+        compute = partial(train_quantized, self.job, self.batch_norm, fused, step, names)
         needs = tuple(dict.fromkeys(names))
-        keeps = name in ("w8a8-target", "w4a4", "w2a2")
-        return Cell(self._name(name), settings, compute, needs, keeps_weights=keeps)
+        return Cell(self.name(name), settings, compute, needs, keeps_weights=keeps)
+
+
+def _normalized(family: _Family) -> Iterator[Cell]:
+    """All that the network with BatchNorm is trained to."""
+    scale = family.scale
+    yield family.float()
+    for place in PLACEMENTS:
+        step = _step(INT8, scale.w8, place)
+        yield family.learned(f"w8a8-{place}", step, keeps=place == "target")
+    yield family.learned("w8a8-fused", _step(INT8, scale.w8), fused=True)
+    yield family.learned("w4a4", _step(Scheme(4, 4), scale.w4), "w8a8-target", keeps=True)
+    yield family.learned("w2a8", _step(Scheme(2, 8), scale.w2a8), "w8a8-target")
+    yield family.learned("w2a2", _step(Scheme(2, 2), scale.w2), "w4a4", keeps=True)
+    for bits, epochs in scale.ste.items():
+        step = _step(Scheme(bits, bits), epochs)
+        labels = replace(step.schedule, distill=0.0)
+        step = replace(step, method="ste", schedule=labels, ranges="min-max")
+        yield family.learned(f"ste-w{bits}a{bits}", step)
+
+
+def _plain(family: _Family) -> Iterator[Cell]:
+    """The network without BatchNorm: 8 bits by placement."""
+    yield family.float()
+    for place in PLACEMENTS:
+        yield family.learned(f"w8a8-{place}", _step(INT8, family.scale.w8, place))
+
+
+def _wider(family: _Family) -> Iterator[Cell]:
+    """A wider network at two bits, by way of 8 and 4 in one cell: its weights are too many to keep
+    those of each stage."""
+    scale = family.scale
+    yield family.float()
+    step = _step(Scheme(2, 2), scale.w2)
+    yield family.learned("w2a2", replace(step, before=(f"w8a8:{scale.w8}", f"w4a4:{scale.w4}")))
+
+
+def _step(scheme: Scheme, epochs: int, placement: str = "target") -> Qat:
+    schedule = replace(GENTLE, epochs=epochs, peak_lr=_PEAKS[scheme.weight_bits])
+    return Qat(scheme, schedule=schedule, placement=placement)

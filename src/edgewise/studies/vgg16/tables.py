@@ -48,6 +48,8 @@ _TABLES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("ste-w8a8", "8 bit, plain straight-through"),
             ("ste-w4a4", "4 bit, plain straight-through"),
             ("ste-w2a2", "2 bit, plain straight-through"),
+            ("wide-float", "width 0.5: float"),
+            ("wide-w2a2", "width 0.5: 2-bit weights and activations"),
         ),
     ),
 )
@@ -114,6 +116,8 @@ def _table(
     lines = []
     for name, words in rows:
         cells = found.get(name, {})
+        if name.startswith("wide-") and not cells:
+            continue  # most scales have one width
         paper = f"{PAPER[name]:.2f} %" if name in PAPER else ""
         failed = [one.error for one in cells.values() if one.error is not None]
         values = {s: one.result["test_accuracy"] for s, one in cells.items() if one.error is None}
@@ -130,7 +134,8 @@ def _difference(
     name: str, values: Mapping[str, float], found: Mapping[str, Mapping[str, Finding]]
 ) -> str:
     """Mean over seeds of the difference from the same seed's float network, in points."""
-    reference = "plain-float" if name.startswith("plain") else "float"
+    prefix = next((one for one in ("plain-", "wide-") if name.startswith(one)), "")
+    reference = f"{prefix}float"
     floats = found.get(reference, {})
     gains = [
         value - floats[seed].result["test_accuracy"]
