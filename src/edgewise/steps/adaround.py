@@ -10,12 +10,12 @@ from torch import Tensor, fx
 from edgewise.data.dataset import Split
 from edgewise.errors import RecipeError
 from edgewise.graph.network import Network, operation
+from edgewise.graph.patches import KINDS, sample
 from edgewise.progress import Progress
 from edgewise.quant.adaround import Learning, Rows, learn_codes
 from edgewise.quant.equalize import blocks, unblocks
 from edgewise.quant.fake import QuantizedLayer, least_scale, rounded
 from edgewise.quant.integer import CLIPS, clip_bounds
-from edgewise.quant.patches import KINDS, sample
 from edgewise.quant.weights_range import mse_channel_scales
 from edgewise.steps.paired import Paired, integer_layers, paired_layers
 from edgewise.steps.step import Step

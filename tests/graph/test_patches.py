@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edgewise.graph.layer import Form
+from edgewise.graph.patches import sample
 from edgewise.quant.equalize import blocks
-from edgewise.quant.patches import sample
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -1,0 +1,27 @@
+"""Criteria of link pruning by name."""
+
+from collections.abc import Mapping
+
+from edgewise.errors import UsageError
+from edgewise.importance.criterion import Criterion
+from edgewise.importance.greedy import Greedy
+from edgewise.importance.magnitude import Magnitude
+from edgewise.importance.pursuit import Pursuit
+from edgewise.importance.refit_game import RefitShapley
+from edgewise.importance.shapley import Semivalue, Shapley
+from edgewise.importance.surgeon import BrainSurgeon
+from edgewise.importance.wanda import Wanda
+
+CRITERIA: Mapping[str, type[Criterion]] = {
+    kind.name: kind
+    for kind in (
+        Magnitude, Wanda, Shapley, Semivalue, BrainSurgeon, RefitShapley, Greedy, Pursuit,
+    )
+}  # fmt: skip
+
+
+def criterion(name: str) -> Criterion:
+    """The criterion of that name; raises UsageError when there is none."""
+    if name not in CRITERIA:
+        raise UsageError(f"there is no criterion '{name}'; choose one of {', '.join(CRITERIA)}.")
+    return CRITERIA[name]()
