@@ -21,7 +21,7 @@ SAYS = {
     "steps | targets | devices": "change a network; write an artifact; reach a machine",
     "worker": "travels to the device alone",
     "training": "the one training loop",
-    "quant": "formats, ranges, placement, simulation, the integer twin",
+    "quant | importance": "formats, ranges, placement, the integer twin; what weights are worth",
     "models | graph | tasks": "networks; capture and cost; loss and metric",
     "data": "readers, splits, fetch, the preprocessing contract",
     "store | stats | units | progress": "whole files; intervals; how things are shown",
