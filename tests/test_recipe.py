@@ -163,7 +163,7 @@ def written(*steps: Any, **more: Any) -> dict[str, Any]:
         ({"schema": SCHEMA, "name": "x", "steps": {}}, "name and a list"),
         ({"schema": SCHEMA, "steps": []}, "name and a list"),
         (written(name=5), "name and a list"),
-        (written("fold"), "not a step; known steps are fold, equalize, calibrate, quantize, "),
+        (written("fold"), "not a step; known steps are fold, equalize, prune-links, finetune, "),
         (written({}), "not a step"), (written({"step": "prune"}), "not a step"),
         (written({"step": []}), "not a step"), (written({"step": {}}), "not a step"),
         (written({"step": "fold", "bits": 8}), "step 'fold' has no setting 'bits'; it has none"),

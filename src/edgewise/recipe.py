@@ -17,9 +17,12 @@ from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.correct import BiasCorrect
 from edgewise.steps.dynamic import Dynamic
 from edgewise.steps.equalize import Equalize
+from edgewise.steps.finetune import Finetune
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
-from edgewise.steps.qat import Material, Qat
+from edgewise.steps.material import Material
+from edgewise.steps.prune_links import PruneLinks
+from edgewise.steps.qat import Qat
 from edgewise.steps.quantize import Quantize
 from edgewise.steps.step import Step
 from edgewise.steps.store_weights import StoreWeights
@@ -28,8 +31,8 @@ from edgewise.training.schedule import Curves
 
 SCHEMA = "recipe/1"
 STEPS: tuple[type[Step], ...] = (
-    Fold, Equalize, Calibrate, Quantize, Qat, AdaRound, BiasCorrect, Half, StoreWeights,
-    Dynamic,
+    Fold, Equalize, PruneLinks, Finetune, Calibrate, Quantize, Qat, AdaRound, BiasCorrect, Half,
+    StoreWeights, Dynamic,
 )  # fmt: skip
 
 Settings = TypeVar("Settings")
@@ -107,7 +110,7 @@ class Recipe:
     @property
     def trains(self) -> bool:
         """Whether labelled images to train on are needed."""
-        return any(isinstance(step, Qat) for step in self.steps)
+        return any(isinstance(step, Qat | Finetune) for step in self.steps)
 
     def apply(
         self,
@@ -126,13 +129,16 @@ class Recipe:
             raise RecipeError(f"recipe '{self.name}' trains, and got no images to train on.")
         current, notes = network.copy(), []
         refined = any(step.refines for step in self.steps)
-        for step in self.steps:
+        for place, step in enumerate(self.steps):
             start, curves = time.perf_counter(), None
             if isinstance(step, Qat):
                 assert material is not None
                 trained = step.train(current, material, progress)
                 current, curves = trained.frozen(), trained.curves
                 current = replace(current, reference=trained.latent if refined else None)
+            elif isinstance(step, Finetune):
+                assert material is not None
+                current, curves = step.train(current, material, f"finetune-{place}", progress)
             else:
                 reference = current.copy() if step.quantizes and refined else current.reference
                 current = replace(step.apply(current, data, progress), reference=reference)

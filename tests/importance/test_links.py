@@ -185,7 +185,7 @@ def test_refitted_weights_leave_an_error_that_no_survivor_explains(players: int,
     inputs, weight = correlated(players, seed), weights(3, players, seed)
     kept = torch.rand(3, players, generator=torch.Generator().manual_seed(seed)) < 0.6
     second = inputs.T @ inputs / len(inputs)
-    found = refit.refitted(weight, second, kept)
+    found = refit.refitted(weight @ second, second, kept)
     assert bool((found[~kept] == 0).all())
     gradient = ((found - weight) @ second)[kept]
     assert bool((gradient.abs() <= 1e-6 * (weight.abs() @ second.abs())[kept]).all())

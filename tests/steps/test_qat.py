@@ -19,7 +19,8 @@ from edgewise.quant.scheme import INT8, Scheme
 from edgewise.recipe import Recipe
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
-from edgewise.steps.qat import GENTLE, Material, Qat
+from edgewise.steps.material import Material
+from edgewise.steps.qat import GENTLE, Qat
 from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.training.evaluate import evaluate

@@ -90,7 +90,7 @@ def command(  # noqa: PLR0913 - one argument an option
         "size_bytes": out.stat().st_size,
         "curves": asdict(curves),
     }
-    request = {"model": model, "options": options, "seed": seed, "schedule": asdict(schedule)}
+    request = {"model": model, "options": options, "seed": seed, "schedule": schedule.to_json()}
     inputs = {**dataset.digests(), "weights": store.digest_file(out)}
     store.Record("training", request, inputs, result).save(out.with_suffix(".json"))
     assert run.checkpoint is not None

@@ -21,7 +21,8 @@ class Network:
     first and None) and `path` (of the user's layer it came from);
     regions: name -> globs on paths; ranges: node name -> values seen in calibration;
     half: weights are stored in half precision and widened when loaded; reference: the float network
-    of the same nodes that a quantized one was made of, while steps that refine it are to come.
+    of the same nodes that a quantized one was made of, while steps that refine it are to come;
+    held: nodes of layers whose zero weights are links that were pruned and stay so in training.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Network:
     ranges: Mapping[str, Histogram] = field(default_factory=dict)
     half: bool = False
     reference: "Network | None" = None
+    held: frozenset[str] = frozenset()
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for a batch of network inputs."""
@@ -50,6 +52,11 @@ class Network:
             module = module_of(self.module, node)
             if isinstance(module, WeightedLayer):
                 yield node, module
+
+    def held_weights(self) -> tuple[str, ...]:
+        """Names of the parameters whose zeros are held."""
+        calls = (node for node in self.module.graph.nodes if node.name in self.held)
+        return tuple(f"{node.target}.weight" for node in calls)
 
     def example(self, batch: int = 1) -> Tensor:
         """A tensor of zeros in the network's input shape."""

@@ -48,10 +48,12 @@ def brain_surgeon(weight: Tensor, second: Tensor) -> Tensor:
     return weight.square() / torch.cholesky_inverse(torch.linalg.cholesky(second)).diagonal()
 
 
-def refitted(weight: Tensor, second: Tensor, kept: Tensor) -> Tensor:
-    """Weights on the kept links that give the least squared error of each unit's sum."""
-    wanted = weight @ second
-    result = torch.zeros_like(weight)
+def refitted(wanted: Tensor, second: Tensor, kept: Tensor) -> Tensor:
+    """Weights on the kept links that give the least squared error of each unit's sum.
+
+    wanted: moments (units, inputs) of what each unit is to give and the inputs.
+    """
+    result = torch.zeros_like(wanted)
     for unit, row in enumerate(kept):
         index = row.nonzero().flatten()
         if len(index):

@@ -23,7 +23,7 @@ from edgewise.quant.record import quantizer_record
 from edgewise.recipe import Recipe
 from edgewise.sensitivity.noise import layer_noise
 from edgewise.series.files import save_series
-from edgewise.steps.qat import Material
+from edgewise.steps.material import Material
 
 _CHECK_MACS = 1e10  # of one verification: the twin computes in float64
 _CHECK_VALUES = 1 << 26  # of all tensors together: checks hold every one of them

@@ -1,10 +1,9 @@
 """Quantization-aware training."""
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import fx, nn
+from torch import fx
 
 from edgewise.data.dataset import Split
 from edgewise.errors import RecipeError
@@ -15,26 +14,13 @@ from edgewise.quant.learning import freeze, latent, owned, prepare
 from edgewise.quant.scheme import INT8, Scheme
 from edgewise.steps import placing
 from edgewise.steps.calibrate import Calibrate
+from edgewise.steps.material import Material
 from edgewise.steps.step import Step
 from edgewise.training.loop import Run, digest, train
 from edgewise.training.schedule import Curves, Schedule
 from edgewise.training.statistics import reestimate
 
 GENTLE = Schedule(epochs=3, peak_lr=0.01, warmup=0.1, weight_decay=1e-4, distill=1.0)
-
-
-@dataclass(frozen=True)
-class Material:
-    """What training needs: disjoint splits, a seed, where checkpoints go (None: nowhere), and the
-    network to learn from (None: the one that is trained, as it was).
-    """
-
-    train: Split
-    validation: Split
-    calibration: Split
-    seed: int = 0
-    folder: Path | None = None
-    teacher: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +101,9 @@ class Qat(Step):
             checkpoint=None if folder is None else folder / f"{name}.checkpoint",
             teacher=material.teacher,
             start=digest(learned.module),
+            objective=material.objective,
+            held=learned.held_weights(),
+            half=material.half,
         )
         module, curves = train(learned.module, run, progress)
         assert isinstance(module, fx.GraphModule)
@@ -126,7 +115,7 @@ class Qat(Step):
         return {
             **super().to_json(),
             "scheme": asdict(self.scheme),
-            "schedule": asdict(self.schedule),
+            "schedule": self.schedule.to_json(),
         }
 
 

@@ -21,10 +21,9 @@ from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError, StorageError, UsageError
 from edgewise.progress import Progress, silent
 from edgewise.quant.learned import LearnedLayer, StepSize
-from edgewise.tasks.classification import Classification
 from edgewise.tasks.distillation import distillation
 from edgewise.training.augment import augment
-from edgewise.training.evaluate import evaluate
+from edgewise.training.objective import Labelled, Objective
 from edgewise.training.schedule import Curves, Schedule
 
 
@@ -33,7 +32,9 @@ class Run:
     """A training run: what to train on, how, and where its checkpoint lies.
 
     train, validation: disjoint splits; checkpoint: None trains without one; teacher: a network to
-    distill from; start: digest of the first weights, where the seed does not decide them.
+    distill from; start: digest of the first weights, where the seed does not decide them;
+    objective: None is to say labels; held: names of parameters whose zeros stay zero; half: compute
+    in bfloat16.
     """
 
     train: Split
@@ -44,6 +45,13 @@ class Run:
     checkpoint: Path | None = None
     teacher: nn.Module | None = None
     start: str | None = None
+    objective: Objective | None = None
+    held: tuple[str, ...] = ()
+    half: bool = True
+
+    @property
+    def goal(self) -> Objective:
+        return self.objective or Labelled(self.schedule.label_smoothing)
 
     def identity(self, module: nn.Module) -> str:
         """Digest of everything that decides the result: a checkpoint of another run is refused."""
@@ -56,8 +64,11 @@ class Run:
                 "train": self.train.digest,
                 "validation": self.validation.digest,
                 "contract": self.contract.to_json(),
-                "schedule": asdict(self.schedule),
+                "schedule": self.schedule.to_json(),
                 "seed": self.seed,
+                "objective": repr(self.goal),
+                "held": self.held,
+                "half": self.half,
             }
         )
 
@@ -82,29 +93,24 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
     optimizer = _optimizer(module, run.schedule)
     if run.teacher is not None:
         run.teacher.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    state = _State(module, average, optimizer, Curves(), identity)
+    state = _State(module, average, optimizer, Curves(), identity, ())
     first = _resume(state, run, device)
     _refuse_outputs(average, run, device)
+    state.held = tuple(_masks(module, run.held))
     images, labels = _in_memory(run.train, run.contract, device)
     for epoch in range(first, run.schedule.epochs):
         torch.manual_seed(run.seed * 100_003 + epoch)
         _epoch(state, (images, labels), run, epoch, progress)
-        state.curves.accuracy.append(evaluate(average, run.validation, run.contract))
+        state.curves.accuracy.append(run.goal.score(average, run.validation, run.contract))
         _save(state, run, epoch + 1)
     module.load_state_dict(average.state_dict())
     return average.to("cpu"), state.curves
 
 
 def _refuse_outputs(module: nn.Module, run: Run, device: torch.device) -> None:
-    """Raises ModelError for anything but logits (images, classes): a label is one number."""
-    batch = next(run.validation.head(2).batches(2, run.contract))
+    images = torch.from_numpy(next(run.validation.head(2).batches(2, run.contract))).to(device)
     with torch.no_grad():
-        shape = tuple(module(torch.from_numpy(batch).to(device)).shape)
-    if len(shape) != 2:
-        raise ModelError(
-            f"the network gives outputs of shape {shape}; training by labels needs logits of shape "
-            "(images, classes)."
-        )
+        run.goal.refuse(module(images), images)
 
 
 @dataclass
@@ -114,10 +120,18 @@ class _State:
     optimizer: torch.optim.Optimizer
     curves: Curves
     identity: str
+    held: tuple[tuple[nn.Parameter, Tensor], ...]
+
+
+def _masks(module: nn.Module, names: tuple[str, ...]) -> Iterator[tuple[nn.Parameter, Tensor]]:
+    """Parameters with zeros to hold, and 1 where they are not zero."""
+    for name in names:
+        parameter = module.get_parameter(name)
+        yield parameter, (parameter.detach() != 0).to(parameter.dtype)
 
 
 def _optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum; no decay on biases and BatchNorm, which have one dimension, nor
+    """The schedule's; no decay on biases and BatchNorm, which have one dimension, nor
     on learned step sizes.
     """
     steps = [p for p in module.parameters() if isinstance(p, StepSize)]
@@ -128,6 +142,8 @@ def _optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
         {"params": steps, "share": schedule.step_lr},
     ]
     given = [{"weight_decay": 0.0, "share": 1.0, **group} for group in groups if group["params"]]
+    if schedule.optimizer == "adam":
+        return torch.optim.AdamW(given, lr=schedule.peak_lr, betas=(schedule.momentum, 0.999))
     return torch.optim.SGD(
         given, lr=schedule.peak_lr, momentum=schedule.momentum, nesterov=schedule.momentum > 0
     )
@@ -169,23 +185,28 @@ def _epoch(
         state.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         state.optimizer.step()
+        with torch.no_grad():
+            for parameter, mask in state.held:
+                parameter.mul_(mask)
         _average(state, schedule.ema, step)
         state.curves.loss.append(round(value, 5))
         progress(stage, index + 1, per_epoch)
 
 
 def _loss(module: nn.Module, run: Run, images: Tensor, labels: Tensor) -> Tensor:
-    schedule, task = run.schedule, Classification(run.schedule.label_smoothing)
-    with torch.autocast(images.device.type, torch.bfloat16):
+    schedule = run.schedule
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=run.half):
         logits = module(images)
         if run.teacher is None or not schedule.distill:
-            return task.loss(logits, labels)
+            return run.goal.loss(logits, labels, images)
         with torch.no_grad():
             theirs = run.teacher(images)
         soft = distillation(logits, theirs, schedule.temperature)
         if schedule.distill == 1:
             return soft
-        return schedule.distill * soft + (1 - schedule.distill) * task.loss(logits, labels)
+        return schedule.distill * soft + (1 - schedule.distill) * run.goal.loss(
+            logits, labels, images
+        )
 
 
 def _learned(module: nn.Module) -> list[LearnedLayer]:

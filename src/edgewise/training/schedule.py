@@ -1,9 +1,12 @@
 """How long and how fast to train, and what was seen on the way."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from edgewise.errors import UsageError
+
+OPTIMIZERS = ("sgd", "adam")
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Schedule:
     With a teacher, distill: share of its soft labels in the loss, at `temperature` (Hinton et al.
     2015). For learned quantizers, step_lr: their learning rate over that of the weights; dampen:
     weight of the distance of weights from their grid, growing over the last third of the steps.
+
+    optimizer: sgd (with Nesterov's momentum) or adam, whose second decay is 0.999.
     """
 
     epochs: int = 20
@@ -35,6 +40,7 @@ class Schedule:
     temperature: float = 4.0
     step_lr: float = 0.1
     dampen: float = 0.0
+    optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2 or not 0 < self.peak_lr < 100:
@@ -45,8 +51,19 @@ class Schedule:
             highest = 1.0 if name in shares else math.inf
             if not (0 <= getattr(self, name) <= highest and math.isfinite(getattr(self, name))):
                 raise UsageError(f"{name} of a training cannot be {getattr(self, name)}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(
+                f"there is no optimizer '{self.optimizer}'; choose {' or '.join(OPTIMIZERS)}."
+            )
         if not 0 < self.temperature < math.inf or self.momentum == 1:
             raise UsageError("training needs a temperature above 0 and a momentum below 1.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form; the optimizer is named only where it is not SGD, as in the first."""
+        stored = asdict(self)
+        if self.optimizer == "sgd":
+            del stored["optimizer"]
+        return stored
 
     def lr(self, step: int, steps: int) -> float:
         """The learning rate at a step of `steps`."""
@@ -62,7 +79,8 @@ class Schedule:
 
 @dataclass
 class Curves:
-    """What was seen on the way: loss of every step, validation accuracy after every epoch."""
+    """What was seen on the way: loss of every step, validation accuracy (or the score of another
+    objective) after every epoch."""
 
     loss: list[float] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)

@@ -61,7 +61,7 @@ class _Family:
 
     def float(self) -> Cell:
         schedule = Schedule(epochs=self.scale.floats, peak_lr=_FLOAT_PEAKS[self.batch_norm])
-        settings = self.job.settings(batch_norm=self.batch_norm, schedule=asdict(schedule))
+        settings = self.job.settings(batch_norm=self.batch_norm, schedule=schedule.to_json())
         compute = partial(train_float, self.job, self.batch_norm, schedule)
         return Cell(self.name("float"), settings, compute, keeps_weights=True)
 

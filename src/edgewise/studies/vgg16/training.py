@@ -19,7 +19,8 @@ from edgewise.models.weights import apply_weights, load_weights, save_weights
 from edgewise.parity import classes_of, predict
 from edgewise.progress import Progress
 from edgewise.steps.fold import Fold
-from edgewise.steps.qat import Material, Qat
+from edgewise.steps.material import Material
+from edgewise.steps.qat import Qat
 from edgewise.study import Bench
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.targets.target import Export

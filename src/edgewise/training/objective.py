@@ -1,0 +1,84 @@
+"""What a network is trained for: the loss of a batch, and the score after an epoch."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.data.dataset import Split
+from edgewise.data.preprocess import Preprocessing
+from edgewise.errors import ModelError
+from edgewise.tasks.classification import Classification
+from edgewise.tasks.reconstruction import Reconstruction, signal_to_noise
+from edgewise.training.evaluate import evaluate
+
+_BATCH = 500
+
+
+class Objective(ABC):
+    """A loss to follow and a score to watch, higher being better."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+        """Of a batch; images are the network's inputs."""
+
+    @abstractmethod
+    def score(self, module: nn.Module, split: Split, contract: Preprocessing) -> float:
+        """Of a network, in eval mode after the call."""
+
+    @abstractmethod
+    def refuse(self, outputs: Tensor, images: Tensor) -> None:
+        """Raises ModelError for outputs of a shape that it cannot judge."""
+
+
+@dataclass(frozen=True)
+class Labelled(Objective):
+    """Say each image's label; the score is accuracy. smoothing: of the labels."""
+
+    smoothing: float = 0.0
+
+    def loss(self, outputs: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+        return Classification(self.smoothing).loss(outputs, labels)
+
+    def score(self, module: nn.Module, split: Split, contract: Preprocessing) -> float:
+        return evaluate(module, split, contract)
+
+    def refuse(self, outputs: Tensor, images: Tensor) -> None:
+        if outputs.ndim != 2:  # a label is one number
+            raise ModelError(
+                f"the network gives outputs of shape {tuple(outputs.shape)}; training by labels "
+                "needs logits of shape (images, classes)."
+            )
+
+
+@dataclass(frozen=True)
+class Reconstructed(Objective):
+    """Give each image back; the score is the peak signal-to-noise ratio in dB."""
+
+    contract: Preprocessing
+
+    def loss(self, outputs: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+        return self._task.loss(outputs, images)
+
+    @property
+    def _task(self) -> Reconstruction:
+        return Reconstruction(self.contract)
+
+    @torch.no_grad()
+    def score(self, module: nn.Module, split: Split, contract: Preprocessing) -> float:
+        module.eval()
+        device = next(module.parameters()).device
+        total = 0.0
+        for batch in split.batches(_BATCH, contract):
+            images = torch.from_numpy(batch).to(device)
+            total += float(self._task.loss(module(images), images)) * len(batch)
+        return signal_to_noise(total / len(split))
+
+    def refuse(self, outputs: Tensor, images: Tensor) -> None:
+        if outputs.shape[0] != images.shape[0] or outputs.numel() != images.numel():
+            raise ModelError(
+                f"the network gives outputs of shape {tuple(outputs.shape)} for images of shape "
+                f"{tuple(images.shape)}; to be trained to give images back it has to give as many "
+                "values as an image has."
+            )
