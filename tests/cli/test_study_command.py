@@ -10,7 +10,8 @@ from edgewise.studies.vgg16 import scales
 from edgewise.studies.vgg16.tables import PAPER
 
 Said = Callable[..., tuple[int, Any, str]]
-TINY = scales.Scale(0.03, 1, 1, 1, 1, 1, 1, {8: 1}, None, "quick", 0.06, "for tests")
+TINY = scales.Scale(0.03, 1, 1, 1, 1, 1, 1, {8: 1}, None, "quick", scales.Wider(0.06, 1, 1, 1),
+                    "for tests")  # fmt: skip
 FLOAT = "seed-0/float"
 
 

@@ -9,7 +9,7 @@ from edgewise.quant.learned import PLACEMENTS
 from edgewise.quant.scheme import INT8, Scheme
 from edgewise.steps.qat import GENTLE, Qat
 from edgewise.studies.vgg16.measuring import PROTOCOLS, RECIPES, measure_variants
-from edgewise.studies.vgg16.scales import Scale
+from edgewise.studies.vgg16.scales import Scale, Wider
 from edgewise.studies.vgg16.training import Job, train_float, train_quantized
 from edgewise.study import Cell, Grid
 from edgewise.training.schedule import Schedule
@@ -29,8 +29,8 @@ def grid(data: Dataset, name: str, scale: Scale, threads: int) -> Grid:
         cells.extend(_normalized(_Family(job, scale)))
         cells.extend(_plain(_Family(job, scale, "plain-", batch_norm=False)))
     if scale.wider is not None:
-        job = Job(data, scale.wider, 0, scale.images, threads)
-        cells.extend(_wider(_Family(job, scale, "wide-")))
+        job = Job(data, scale.wider.width, 0, scale.images, threads)
+        cells.extend(_wider(_Family(job, scale, "wide-"), scale.wider))
     cells.append(_measured(data, scale.protocol))
     return Grid(NAME, name, tuple(cells), data.digests())
 
@@ -107,13 +107,11 @@ def _plain(family: _Family) -> Iterator[Cell]:
         yield family.learned(f"w8a8-{place}", _step(INT8, family.scale.w8, place))
 
 
-def _wider(family: _Family) -> Iterator[Cell]:
-    """A wider network at two bits, by way of 8 and 4 in one cell: its weights are too many to keep
-    those of each stage."""
-    scale = family.scale
+def _wider(family: _Family, wider: Wider) -> Iterator[Cell]:
+    """Two bits by way of 8 and 4 in one cell: the weights are too many to keep of each stage."""
     yield family.float()
-    step = _step(Scheme(2, 2), scale.w2)
-    yield family.learned("w2a2", replace(step, before=(f"w8a8:{scale.w8}", f"w4a4:{scale.w4}")))
+    step = replace(_step(Scheme(2, 2), wider.w2), before=(f"w8a8:{wider.w8}", f"w4a4:{wider.w4}"))
+    yield family.learned("w2a2", step)
 
 
 def _step(scheme: Scheme, epochs: int, placement: str = "target") -> Qat:
