@@ -41,7 +41,8 @@ class Scale:
 SCALES: Mapping[str, Scale] = {
     "quick": Scale(0.25, 1, 4, 1, 1, 1, 2, {8: 1, 4: 1, 2: 1}, 24_000, "quick", None,
                    "width 0.25, one seed, few epochs: under an hour on two cores"),
-    "standard": Scale(0.25, 3, 16, 2, 6, 8, 16, {8: 2, 4: 6, 2: 16}, None, "full", Wider(0.5, 1, 3, 12),
+    "standard": Scale(0.25, 3, 16, 2, 6, 8, 16, {8: 2, 4: 6, 2: 16}, None, "full",
+                      Wider(0.5, 1, 3, 12),
                       "width 0.25, three seeds; hours on two cores, in cells of under one"),
     "full": Scale(1.0, 3, 60, 10, 20, 60, 60, {8: 10, 4: 20, 2: 60}, None, "full", None,
                   "width 1, three seeds; for a GPU"),
