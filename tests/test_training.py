@@ -20,6 +20,7 @@ from edgewise.errors import ModelError, StorageError, UsageError
 from edgewise.training.augment import augment
 from edgewise.training.evaluate import evaluate
 from edgewise.training.loop import Run, train
+from edgewise.training.objective import Reconstructed
 from edgewise.training.schedule import Schedule
 
 GENTLE = Schedule(epochs=3, batch_size=16, peak_lr=0.05, shift=0, flip=False, ema=0.9)
@@ -385,3 +386,51 @@ def test_a_killed_command_goes_on_to_the_very_same_file_and_leaves_nothing_else(
     assert main(command) == 0
     assert out.read_bytes() == uninterrupted
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.json", "net.safetensors"]
+
+
+def test_an_autoencoder_learns_to_give_images_back(tiny_data: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 192),
+                           nn.Sigmoid())  # fmt: skip
+    schedule = replace(GENTLE, epochs=12, peak_lr=0.01, optimizer="adam", ema=0.5)
+    goal = Reconstructed(tiny_data.contract)
+    test = tiny_data.split("test")
+    before = goal.score(module, test, tiny_data.contract)
+    run = Run(
+        tiny_data.split("train"), tiny_data.split("validation"), tiny_data.contract, schedule, 3,
+        objective=goal, half=False,
+    )  # fmt: skip
+    trained, curves = train(module, run)
+    images = torch.from_numpy(test.images.read(0, len(test)))
+    pixels = torch.from_numpy(tiny_data.contract.apply(images.numpy()))
+    with torch.no_grad():
+        error = (trained(pixels) - images.permute(0, 3, 1, 2).flatten(1) / 255).square().mean()
+    score = goal.score(trained, test, tiny_data.contract)
+    assert score == pytest.approx(-10 * np.log10(float(error)), abs=1e-4)
+    assert score > before + 3
+    assert curves.loss[-1] < curves.loss[0]
+
+
+def test_outputs_that_are_no_images_are_refused(tiny_data: Dataset) -> None:
+    run = Run(
+        tiny_data.split("train"), tiny_data.split("validation"), tiny_data.contract, GENTLE, 3,
+        objective=Reconstructed(tiny_data.contract),
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="as many values as an image"):
+        train(net(), run)
+
+
+def test_zeros_that_are_held_stay_and_no_others(tiny_data: Dataset) -> None:
+    module = net()
+    layer = module.get_submodule("0")
+    assert isinstance(layer, nn.Conv2d)
+    with torch.no_grad():
+        layer.weight[torch.rand(layer.weight.shape) < 0.5] = 0
+    gone = layer.weight == 0
+    run = Run(
+        tiny_data.split("train"), tiny_data.split("validation"), tiny_data.contract, GENTLE, 3,
+        held=("0.weight",),
+    )  # fmt: skip
+    trained, _ = train(module, run)
+    weight = trained.get_parameter("0.weight")
+    assert torch.equal(weight == 0, gone)

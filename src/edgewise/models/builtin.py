@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from edgewise.errors import UsageError
+from edgewise.models.autoencoder import Autoencoder
 from edgewise.models.vgg import VGG16
 
 _FOLDER = Path(__file__).parent / "weights"
@@ -15,15 +16,21 @@ _FOLDER = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A factory, its input (channels, height, width), and bundled weights if there are any."""
+    """A factory, its input (channels, height, width), and bundled weights if there are any.
+
+    labels: it says each image's label, with as many outputs as there are; else it gives images
+    back.
+    """
 
     factory: Callable[..., nn.Module]
     input_shape: tuple[int, int, int]
     weights: Path | None = None
+    labels: bool = True
 
 
 BUILT_IN: Mapping[str, BuiltIn] = {
     "vgg16": BuiltIn(VGG16, (3, 32, 32), _FOLDER / "vgg16-w0.25-fashion-mnist.safetensors"),
+    "autoencoder": BuiltIn(Autoencoder, (1, 28, 28), labels=False),
 }
 
 
