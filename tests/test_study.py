@@ -84,15 +84,27 @@ def test_only_what_is_asked_for_and_what_it_needs(tmp_path: Path) -> None:
         run(made, tmp_path, silent, ["nothing"])
 
 
-def test_weights_that_were_lost_or_changed_are_made_again(tmp_path: Path) -> None:
-    made = grid(cell("a", keeps=True), cell("b", ("a",)))
+def test_weights_that_were_lost_or_changed_are_made_again_for_who_starts_from_them(
+    tmp_path: Path,
+) -> None:
+    made = grid(cell("a", keeps=True), cell("b", ("a",), keeps=True), cell("c", ("b",)))
     run(made, tmp_path, silent)
-    path = weights_path(tmp_path, made.cells[0])
-    for damage in (path.unlink, lambda: path.write_bytes(b"other")):
+    first, second = (weights_path(tmp_path, one) for one in made.cells[:2])
+    for damage in (first.unlink, second.unlink, lambda: first.write_bytes(b"other")):
         damage()
         CALLS.clear()
         run(made, tmp_path, silent)
-        assert CALLS == ["a"]
+        assert CALLS == [], "what came of them is there"
+        assert all(finding(made, one, tmp_path) is not None for one in made.cells)
+    (tmp_path / "c.json").unlink()
+    run(made, tmp_path, silent)
+    assert CALLS == ["a", "b", "c"]
+    assert first.read_bytes() == b"a"
+    assert second.read_bytes() == b"b"
+    (tmp_path / "c.json").unlink()
+    CALLS.clear()
+    run(made, tmp_path, silent)
+    assert CALLS == ["c"]
 
 
 def test_a_record_that_was_changed_is_refused(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Cell:
 
     name: `seed-0/w4a4`; settings: everything that decides the result, as JSON; needs: cells that
     must be there before; keeps_weights: leaves `NAME.safetensors` beside its record, for those that
-    need it; compute: gives the result, as JSON.
+    start from it; compute: gives the result, as JSON.
     """
 
     name: str
@@ -100,19 +100,36 @@ def run(grid: Grid, folder: Path, progress: Progress, only: Sequence[str] = ()) 
     """Compute the cells that are not there yet, and those they need.
 
     only: globs on names; none means all. A cell that fails leaves a record that says why, is shown
-    as such, and is tried again by the next run. Raises UsageError when a glob covers no cell.
+    as such, and is tried again by the next run. A result stands without the weights it left; they
+    are made again where a cell that is not there yet starts from them. Raises UsageError when a
+    glob covers no cell.
     """
     wanted = _wanted(grid, only)
     for place, cell in enumerate(wanted):
         progress(f"study {grid.study}, {grid.scale}", place, len(wanted))
-        while finding(grid, cell, folder) is None:
+        while not _done(grid, cell, folder, wanted):
             with _locked(folder, cell) as ours:
                 if ours:
-                    if finding(grid, cell, folder) is None:
+                    if not _done(grid, cell, folder, wanted):
                         _compute(grid, cell, folder, progress)
                     break
             time.sleep(1)  # another process is at it; its result will do
     progress(f"study {grid.study}, {grid.scale}", len(wanted), len(wanted))
+
+
+def _done(grid: Grid, cell: Cell, folder: Path, wanted: Sequence[Cell]) -> bool:
+    """Whether nothing is left to compute of a cell, or for those that start from it."""
+    found = finding(grid, cell, folder)
+    if found is None:
+        return False
+    if not cell.keeps_weights or _has_weights(found, folder):
+        return True
+    return all(_done(grid, one, folder, wanted) for one in wanted if cell.name in one.needs)
+
+
+def _has_weights(found: Finding, folder: Path) -> bool:
+    path = weights_path(folder, found.cell)
+    return path.is_file() and store.digest_file(path) == found.record["inputs"].get("weights")
 
 
 def finding(grid: Grid, cell: Cell, folder: Path) -> Finding | None:
@@ -129,11 +146,6 @@ def stored(grid: Grid, cell: Cell, folder: Path) -> Finding | None:
     record = store.read_record(path)
     if record["kind"] != KIND or record["request"].get("key") != grid.key(cell):
         return None
-    weights = record["inputs"].get("weights")
-    if cell.keeps_weights and record["result"].get("error") is None:
-        kept = weights_path(folder, cell)
-        if not kept.is_file() or store.digest_file(kept) != weights:
-            return None
     return Finding(cell, record)
 
 
