@@ -17,13 +17,12 @@ from edgewise.study import KIND, Cell, Finding
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "records"
 PAGES = ROOT / "docs" / "studies"
-SCALE = "standard"
 _SMOOTH = 50  # iterations that a point of a loss curve is the mean of
 
 
 def findings(name: str) -> list[Finding]:
     """Every cell that is stored, whatever data and settings it was made of."""
-    folder = RECORDS / name / SCALE
+    folder = RECORDS / name / STUDIES[name].shown
     found = []
     for path in sorted(folder.rglob("*.json")):
         record = store.read_record(path)
@@ -42,17 +41,17 @@ def page(name: str) -> str:
     study, found = STUDIES[name], findings(name)
     data = sorted({str(one.cell.settings["data"]) for one in found if "data" in one.cell.settings})
     stand_in = "" if data == [study.data] else f", a stand-in for {study.data}"
-    scale = study.scales[SCALE]
+    scale = study.scales[study.shown]
     hours = math.fsum(one.result["seconds"] for one in found) / 3600
     parts = [
         f"# {study.summary}",
-        f"Written by `make figures` from `records/{name}/{SCALE}` ({scale}). **Ours: on "
+        f"Written by `make figures` from `records/{name}/{study.shown}` ({scale}). **Ours: on "
         f"{', '.join(data)}{stand_in}**; the paper's figures are its own, on {study.data}, and "
         "stand beside ours for their differences, not for their heights. Accuracy is of the test "
         "images, means over seeds with 95 % intervals (Student's t); differences from float are "
         "paired by seed, in percentage points.",
         f"{len(found)} cells, {hours:.1f} hours of computing. `edgewise study run {name} --scale "
-        f"{SCALE}` computes what is missing.",
+        f"{study.shown}` computes what is missing.",
         *(_table(table) for table in study.tables(found)),
         "## Curves",
         "Of the first seed.",
@@ -92,7 +91,9 @@ def _paint(plot: Plot, figure: Figure) -> None:
     for place, curve in enumerate(plot.curves):
         values = list(_smoothed(curve.values)) if plot.across == "iteration" else curve.values
         step = _SMOOTH if plot.across == "iteration" else 1
-        across = [step * (index + 1) for index in range(len(values))]
+        across = curve.at or [step * (index + 1) for index in range(len(values))]
+        if curve.low:
+            axes.fill_between(across, curve.low, curve.high, color=colour(place), alpha=0.15, lw=0)
         axes.plot(across, values, color=colour(place), lw=1.2, label=curve.name,
                   marker="o" if len(values) < 30 else None, ms=3)  # fmt: skip
     axes.set_xlabel(plot.across)

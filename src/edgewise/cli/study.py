@@ -53,10 +53,13 @@ def _takes_study(function: Callable[..., None]) -> Callable[..., None]:
         out: Path | None, **others: object,
     ) -> None:  # fmt: skip
         one = study(name)
+        if scale not in one.scales:
+            raise UsageError(
+                f"study {name} has no scale '{scale}'; it has {', '.join(one.scales)}."
+            )
         wanted = registry.data_root(root) / one.data
-        images = registry.load(data or (one.data if wanted.is_dir() else one.stand_in), root)
-        if images.contract.shape != (3, 32, 32):
-            raise UsageError(f"study {name} takes images of 3x32x32, not {images.contract.shape}.")
+        which = data or (one.data if wanted.is_dir() else one.stand_in)
+        images = registry.load(which, root, one.shape)
         grid = one.grid(images, scale, threads or os.cpu_count() or 1)
         function(_Opened(name, images, grid, (out or Path("records") / name) / scale), **others)
 

@@ -54,6 +54,25 @@ class FirstImages:
 
 
 @dataclass(frozen=True)
+class JoinedImages:
+    """Images of several sources, one after the other."""
+
+    parts: tuple[Images, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def read(self, start: int, stop: int) -> Stored:
+        found, first = [], 0
+        for part in self.parts:
+            low, high = max(start - first, 0), min(stop - first, len(part))
+            if low < high:
+                found.append(part.read(low, high))
+            first += len(part)
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True)
 class Split:
     """One part of a data set.
 
@@ -106,6 +125,14 @@ class Dataset:
                 return split
         known = ", ".join(split.name for split in self.splits)
         raise DataError(f"{self.name} has no split '{name}'; it has {known}.")
+
+    def joined(self, *names: str) -> Split:
+        """Several labelled splits as one, in that order."""
+        parts = [self.split(name) for name in names]
+        labels = [part.labels for part in parts if part.labels is not None]
+        digest = "+".join(part.digest for part in parts)
+        images = JoinedImages(tuple(part.images for part in parts))
+        return Split("+".join(names), images, np.concatenate(labels), digest)
 
     def digests(self) -> dict[str, str]:
         """Split name -> digest."""

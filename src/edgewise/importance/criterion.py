@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -40,7 +40,6 @@ class Criterion(ABC):
     removed with bias compensation, so that only what varies is lost.
     """
 
-    name: ClassVar[str]
     needs_links: ClassVar[bool] = False
     needs_inputs: ClassVar[bool] = False
 
@@ -49,6 +48,3 @@ class Criterion(ABC):
     @abstractmethod
     def scores(self, evidence: Evidence) -> Tensor:
         """Scores of the weights' shape, float64."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"criterion": self.name, "centred": self.centred}

@@ -14,7 +14,6 @@ from edgewise.importance.quadratic import backward_order
 class Greedy(Criterion):
     """Place in each unit's own elimination, so every unit keeps as many links."""
 
-    name: ClassVar[str] = "greedy"
     needs_inputs: ClassVar[bool] = True
 
     def scores(self, evidence: Evidence) -> Tensor:

@@ -14,7 +14,6 @@ from edgewise.importance.refit import damped, pursuit_order
 class Pursuit(Criterion):
     """Place in each unit's own pursuit, the first highest: every unit keeps as many links."""
 
-    name: ClassVar[str] = "pursuit"
     needs_inputs: ClassVar[bool] = True
 
     def scores(self, evidence: Evidence) -> Tensor:

@@ -1,7 +1,7 @@
 """Shapley value of a link where those that stay are refitted (see `refit`)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from edgewise.importance.refit import damped, refit_shapley
 class RefitShapley(Criterion):
     """Sampled: pairs of a permutation and its reverse, by seed."""
 
-    name: ClassVar[str] = "refit-shapley"
     needs_inputs: ClassVar[bool] = True
 
     pairs: int = 20
@@ -28,6 +27,3 @@ class RefitShapley(Criterion):
             for w, c in zip(weights, seconds, strict=True)
         ]
         return torch.cat(values).reshape(evidence.weight.shape)
-
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "pairs": self.pairs, "seed": self.seed}

@@ -6,7 +6,7 @@ also w times the gradient of E (y - y_r)^2 / 2 by w.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -24,7 +24,6 @@ class Shapley(Criterion):
     """signed: the least goes first, so links that cancel others go together; else the smallest in
     size."""
 
-    name: ClassVar[str] = "shapley"
     needs_links: ClassVar[bool] = True
 
     signed: bool = False
@@ -33,16 +32,12 @@ class Shapley(Criterion):
         values = link_values(evidence.weight, evidence.seen_links(), self.centred)
         return values if self.signed else values.abs()
 
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "signed": self.signed}
-
 
 @dataclass(frozen=True)
 class Semivalue(Criterion):
     """The semivalue at which every other link stays with the probability with which it will:
     Shapley's value weighs all sizes of coalition alike, this one those near the wanted one."""
 
-    name: ClassVar[str] = "semivalue"
     needs_links: ClassVar[bool] = True
 
     def scores(self, evidence: Evidence) -> Tensor:

@@ -14,7 +14,6 @@ from edgewise.importance.refit import brain_surgeon, damped
 class BrainSurgeon(Criterion):
     """w^2 / (C^-1)_ii (Hassibi and Stork 1993)."""
 
-    name: ClassVar[str] = "obs"
     needs_inputs: ClassVar[bool] = True
 
     def scores(self, evidence: Evidence) -> Tensor:

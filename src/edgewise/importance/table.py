@@ -12,16 +12,23 @@ from edgewise.importance.shapley import Semivalue, Shapley
 from edgewise.importance.surgeon import BrainSurgeon
 from edgewise.importance.wanda import Wanda
 
-CRITERIA: Mapping[str, type[Criterion]] = {
-    kind.name: kind
-    for kind in (
-        Magnitude, Wanda, Shapley, Semivalue, BrainSurgeon, RefitShapley, Greedy, Pursuit,
-    )
-}  # fmt: skip
+CRITERIA: Mapping[str, Criterion] = {
+    "magnitude": Magnitude(),
+    "wanda": Wanda(),
+    "wanda-uncentred": Wanda(centred=False),
+    "shapley": Shapley(),
+    "shapley-signed": Shapley(signed=True),
+    "shapley-uncentred": Shapley(centred=False),
+    "semivalue": Semivalue(),
+    "obs": BrainSurgeon(),
+    "refit-shapley": RefitShapley(),
+    "greedy": Greedy(),
+    "pursuit": Pursuit(),
+}
 
 
 def criterion(name: str) -> Criterion:
     """The criterion of that name; raises UsageError when there is none."""
     if name not in CRITERIA:
         raise UsageError(f"there is no criterion '{name}'; choose one of {', '.join(CRITERIA)}.")
-    return CRITERIA[name]()
+    return CRITERIA[name]

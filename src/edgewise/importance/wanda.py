@@ -17,7 +17,6 @@ from edgewise.importance.criterion import Criterion, Evidence
 class Wanda(Criterion):
     """w^2 E (x - r)^2; r: the mean where centred, else 0."""
 
-    name: ClassVar[str] = "wanda"
     needs_links: ClassVar[bool] = True
 
     def scores(self, evidence: Evidence) -> Tensor:

@@ -21,10 +21,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a plot: what was seen, in order."""
+    """One line of a plot: what was seen, in order.
+
+    at: where, along the plot's axis; none means 1, 2, ...; low, high: ends of intervals.
+    """
 
     name: str
     values: tuple[float, ...]
+    at: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

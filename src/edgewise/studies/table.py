@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgewise.data.dataset import Dataset
+from edgewise.data.preprocess import Shape
 from edgewise.errors import UsageError
+from edgewise.studies.autoencoder import grid as autoencoder
+from edgewise.studies.autoencoder import tables as autoencoder_tables
+from edgewise.studies.autoencoder.scales import SCALES as AUTOENCODER_SCALES
 from edgewise.studies.result import Plot, Table
 from edgewise.studies.vgg16 import grid as vgg16
 from edgewise.studies.vgg16 import tables as vgg16_tables
@@ -16,12 +20,15 @@ from edgewise.study import Finding, Grid
 class Study:
     """One study: what it is, the data it wants and those that stand in, and its parts.
 
-    scales: name -> summary; grid: data, scale, threads -> cells; tables, plots: of what was found.
+    shape: of the images; scales: name -> summary; shown: the scale that its page is of; grid: data,
+    scale, threads -> cells; tables, plots: of what was found.
     """
 
     summary: str
     data: str
     stand_in: str
+    shape: Shape
+    shown: str
     scales: Mapping[str, str]
     grid: Callable[[Dataset, str, int], Grid]
     tables: Callable[[Sequence[Finding]], tuple[Table, ...]]
@@ -33,11 +40,26 @@ STUDIES: Mapping[str, Study] = {
         summary="VGG-16 on CIFAR-10: quantization-aware training by placement, fusion and bits",
         data="cifar10",
         stand_in="fashion-mnist",
+        shape=(3, 32, 32),
+        shown="standard",
         scales={name: scale.summary for name, scale in VGG16_SCALES.items()},
         grid=lambda data, scale, threads: vgg16.grid(data, scale, VGG16_SCALES[scale], threads),
         tables=vgg16_tables.tables,
         plots=vgg16_tables.plots,
-    )
+    ),
+    "autoencoder": Study(
+        summary="An autoencoder of MNIST: links pruned by Shapley value or magnitude, in TFLite",
+        data="mnist",
+        stand_in="mnist",
+        shape=autoencoder.SHAPE,
+        shown="full",
+        scales={name: scale.summary for name, scale in AUTOENCODER_SCALES.items()},
+        grid=lambda data, scale, threads: autoencoder.grid(
+            data, scale, AUTOENCODER_SCALES[scale], threads
+        ),
+        tables=autoencoder_tables.tables,
+        plots=autoencoder_tables.plots,
+    ),
 }
 
 

@@ -1,0 +1,93 @@
+"""The cells of the study."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+from edgewise.data.dataset import Dataset, Split
+from edgewise.studies.autoencoder import cells
+from edgewise.studies.autoencoder.networks import Job, Pruning, schedule
+from edgewise.studies.autoencoder.scales import Scale
+from edgewise.study import Cell, Grid
+
+NAME = "autoencoder"
+SHAPE = (1, 28, 28)
+
+
+def ways(finetune: int) -> dict[str, Pruning]:
+    """Criterion and regime -> way to prune.
+
+    `best` is ours: the error of removing a link, refit by least squares, and in the fine-tuned
+    regime in three parts.
+    """
+    parts = (finetune // 5, finetune // 5, finetune - 2 * (finetune // 5))
+    return {
+        "magnitude-once": Pruning("magnitude", "none"),
+        "magnitude-refit": Pruning("magnitude", "weights"),
+        "magnitude-tuned": Pruning("magnitude", "none", (finetune,)),
+        "shapley-once": Pruning("shapley", "bias"),
+        "shapley-refit": Pruning("shapley", "weights"),
+        "shapley-tuned": Pruning("shapley", "bias", (finetune,)),
+        "best-once": Pruning("wanda", "bias"),
+        "best-refit": Pruning("wanda", "weights"),
+        "best-tuned": Pruning("wanda", "weights", tuple(part for part in parts if part)),
+    }
+
+
+# Readings of "links by Shapley value" that the paper leaves open; tried on a few seeds.
+FORMS = ("shapley", "shapley-signed", "shapley-uncentred", "wanda-uncentred", "refit-shapley")
+
+
+def grid(data: Dataset, name: str, scale: Scale, threads: int) -> Grid:
+    """All cells, each after those it needs."""
+    data = replace(data, contract=data.contract.resized(SHAPE))
+    made: list[Cell] = []
+    for seed in range(scale.seeds):
+        made.extend(_Seed(Job(data, seed, threads), scale).cells())
+    return Grid(NAME, name, tuple(made), data.digests())
+
+
+@dataclass(frozen=True)
+class _Seed:
+    """The cells of one seed."""
+
+    job: Job
+    scale: Scale
+
+    def cells(self) -> Iterator[Cell]:
+        scale = self.scale
+        some = self.job.data.split("train").head(scale.samples)
+        yield self._dense("dense", some)
+        for name, how in ways(scale.finetune).items():
+            precisions = ("FP32", "FP16", "INT8") if how.stages else ("FP32", "INT8")
+            plan = tuple((sparsity, precisions) for sparsity in scale.sparsities)
+            yield self._pruned(name, how, plan, some)
+        if self.job.seed < scale.forms:
+            plan = tuple((sparsity, ("FP32",)) for sparsity in scale.sparsities)
+            for form in FORMS:
+                yield self._pruned(f"form-{form}", Pruning(form, "bias", (scale.finetune,)), plan,
+                                   some)  # fmt: skip
+        if scale.whole:
+            plan = tuple((sparsity, ("INT8",)) for sparsity in (0.0, *scale.whole))
+            whole = self.job.data.joined("train", "calibration", "validation")
+            yield self._pruned("whole", ways(scale.finetune)["best-tuned"], plan, whole)
+
+    def _name(self, name: str) -> str:
+        return f"seed-{self.job.seed}/{name}"
+
+    def _dense(self, name: str, fitted: Split) -> Cell:
+        epochs = self.scale.dense
+        settings = self.job.settings(schedule=schedule(epochs).to_json(), samples=len(fitted))
+        compute = partial(cells.dense, self.job, epochs, fitted, ("FP32", "FP16", "INT8"))
+        return Cell(self._name(name), settings, compute, keeps_weights=True)
+
+    def _pruned(
+        self, name: str, how: Pruning, plan: tuple[tuple[float, tuple[str, ...]], ...],
+        fitted: Split,
+    ) -> Cell:  # fmt: skip
+        start = self._name("dense")
+        settings = self.job.settings(
+            how=asdict(how), schedule=schedule(1).to_json(), plan=plan, samples=len(fitted)
+        )
+        compute = partial(cells.pruned, self.job, how, plan, fitted, start)
+        return Cell(self._name(name), settings, compute, (start,))
