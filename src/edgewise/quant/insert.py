@@ -17,6 +17,8 @@ from edgewise.quant.placement import PASS, Placement
 from edgewise.quant.profiles import Profile
 from edgewise.quant.scheme import IntType
 
+_FIXED_BITS = 8
+
 Quantizers = Callable[[IntType, Tensor, Tensor], FakeQuantize]
 Layers = Callable[[WeightedLayer, IntType, FakeQuantize], nn.Module]
 
@@ -100,6 +102,9 @@ def _quantizer(
         raise RecipeError(
             f"{', '.join(missing)} have no calibrated range; calibrate before quantizing."
         )
+    fixed = given.profile.fixed.get(operation(network.module, members[0]))
+    if fixed is not None and len(members) == 1 and kind.bits == _FIXED_BITS:
+        return given.quantizer(kind, torch.tensor(fixed[0]), torch.tensor(float(fixed[1])))
     merged = network.ranges[members[0].name]
     for node in members[1:]:
         merged = merged.merge(network.ranges[node.name])

@@ -1,7 +1,7 @@
 """What each runtime wants of quantizers: one profile a runtime, one table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewise.errors import UsageError
 from edgewise.quant.scheme import IntType
@@ -15,7 +15,8 @@ class Profile:
     layers: weighted operations that have an integer kernel;
     fused: activations that the runtime computes inside the layer before them, so that no quantizer
     stands between; shared: operations whose inputs and output need one scale;
-    integer_bias: the bias is int32 in steps of input scale times weight scale.
+    integer_bias: the bias is int32 in steps of input scale times weight scale;
+    fixed: operation -> scale and zero point of its 8-bit result, the only ones that it has.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Profile:
     fused: frozenset[str]
     shared: frozenset[str]
     integer_bias: bool
+    fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     def activations(self, bits: int) -> IntType:
         """The format of activation codes."""
@@ -42,7 +44,19 @@ ONNX_RUNTIME = Profile(
     integer_bias=True,
 )
 
-PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (ONNX_RUNTIME,)}
+# Its kernels look sigmoid and tanh up in tables of 256 results, and join only equal codes.
+LITERT = Profile(
+    name="litert",
+    signed=True,
+    symmetric=False,
+    layers=frozenset({"conv2d", "linear"}),
+    fused=frozenset({"relu", "relu6", "hardtanh"}),
+    shared=frozenset({"cat"}),
+    integer_bias=True,
+    fixed={"sigmoid": (1 / 256, -128), "tanh": (1 / 128, 0)},
+)
+
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (ONNX_RUNTIME, LITERT)}
 
 
 def profile(name: str) -> Profile:

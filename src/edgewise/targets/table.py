@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from edgewise.errors import UsageError
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.targets.target import Target
+from edgewise.targets.tflite.target import LiteRtTarget
 
-TARGETS: Mapping[str, type[Target]] = {OnnxTarget.name: OnnxTarget}
+TARGETS: Mapping[str, type[Target]] = {kind.name: kind for kind in (OnnxTarget, LiteRtTarget)}
 
 
 def target(name: str) -> Target:
