@@ -69,7 +69,8 @@ class JoinedImages:
             if low < high:
                 found.append(part.read(low, high))
             first += len(part)
-        return np.concatenate(found)
+        whole: Stored = np.concatenate(found)
+        return whole
 
 
 @dataclass(frozen=True)

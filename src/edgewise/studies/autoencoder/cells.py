@@ -21,6 +21,9 @@ from edgewise.studies.autoencoder.networks import (
 )
 from edgewise.study import Bench
 
+# Sparsities, and at which precisions each is judged.
+Plan = Sequence[tuple[float, tuple[str, ...]]]
+
 
 def dense(job: Job, epochs: int, fitted: Split, precisions: Sequence[str], bench: Bench) -> Any:
     """The autoencoder that is not pruned."""
@@ -40,7 +43,7 @@ def dense(job: Job, epochs: int, fitted: Split, precisions: Sequence[str], bench
 
 
 def pruned(
-    job: Job, how: Pruning, plan: Sequence[tuple[float, Sequence[str]]], fitted: Split,
+    job: Job, how: Pruning, plan: Plan, fitted: Split,
     start: str, bench: Bench,
 ) -> Any:  # fmt: skip
     """Rows of every sparsity and precision in `plan`, 0 being the dense network; start: its cell.

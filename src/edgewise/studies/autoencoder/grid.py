@@ -60,15 +60,14 @@ class _Seed:
         yield self._dense("dense", some)
         for name, how in ways(scale.finetune).items():
             precisions = ("FP32", "FP16", "INT8") if how.stages else ("FP32", "INT8")
-            plan = tuple((sparsity, precisions) for sparsity in scale.sparsities)
-            yield self._pruned(name, how, plan, some)
+            yield self._pruned(name, how, _plan(scale.sparsities, *precisions), some)
         if self.job.seed < scale.forms:
-            plan = tuple((sparsity, ("FP32",)) for sparsity in scale.sparsities)
+            plan = _plan(scale.sparsities, "FP32")
             for form in FORMS:
                 yield self._pruned(f"form-{form}", Pruning(form, "bias", (scale.finetune,)), plan,
                                    some)  # fmt: skip
         if scale.whole:
-            plan = tuple((sparsity, ("INT8",)) for sparsity in (0.0, *scale.whole))
+            plan = _plan((0.0, *scale.whole), "INT8")
             whole = self.job.data.joined("train", "calibration", "validation")
             yield self._pruned("whole", ways(scale.finetune)["best-tuned"], plan, whole)
 
@@ -81,13 +80,14 @@ class _Seed:
         compute = partial(cells.dense, self.job, epochs, fitted, ("FP32", "FP16", "INT8"))
         return Cell(self._name(name), settings, compute, keeps_weights=True)
 
-    def _pruned(
-        self, name: str, how: Pruning, plan: tuple[tuple[float, tuple[str, ...]], ...],
-        fitted: Split,
-    ) -> Cell:  # fmt: skip
+    def _pruned(self, name: str, how: Pruning, plan: cells.Plan, fitted: Split) -> Cell:
         start = self._name("dense")
         settings = self.job.settings(
             how=asdict(how), schedule=schedule(1).to_json(), plan=plan, samples=len(fitted)
         )
         compute = partial(cells.pruned, self.job, how, plan, fitted, start)
         return Cell(self._name(name), settings, compute, (start,))
+
+
+def _plan(sparsities: tuple[float, ...], *precisions: str) -> cells.Plan:
+    return tuple((sparsity, precisions) for sparsity in sparsities)

@@ -170,7 +170,9 @@ class _Writer(Writing):
         given = integer_parameters(self, node, layer)
         self._end(ending, self._written(node, layer, given, result), activation is not None)
 
-    def _float_layer(self, node: fx.Node, layer: WeightedLayer | StoredLayer | DynamicLayer) -> None:
+    def _float_layer(
+        self, node: fx.Node, layer: WeightedLayer | StoredLayer | DynamicLayer
+    ) -> None:
         if isinstance(layer, DynamicLayer):
             given = integer_parameters(self, node, layer)
         else:
@@ -178,9 +180,7 @@ class _Writer(Writing):
         result = Result(node.name, None, self.fused(node))
         self.values[node] = self._written(node, layer, given, result)
 
-    def _written(
-        self, node: fx.Node, layer: Any, given: Parameters, result: Result
-    ) -> Value:
+    def _written(self, node: fx.Node, layer: Any, given: Parameters, result: Result) -> Value:
         operator, value = write_layer(self, node, layer.form, given, result)
         self.layers[node.name] = Layer(operator, given.weight, given.stored, layer.form)
         return value
