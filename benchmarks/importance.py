@@ -118,8 +118,11 @@ def convolutional(threads: int) -> Iterator[dict[str, Any]]:
         for seen in gather(network, split, nodes, Needs(links=True, inputs=False), lambda n: None):
             link_values(seen.weight, seen.seen_links(), centred=True)
 
-    ways: dict[str, Callable[[], None]] = {"closed": closed, "bfloat16": partial(_epoch, network, split, half=True),
-            "float32": partial(_epoch, network, split, half=False)}  # fmt: skip
+    ways: dict[str, Callable[[], None]] = {
+        "closed": closed,
+        "bfloat16": partial(_epoch, network, split, half=True),
+        "float32": partial(_epoch, network, split, half=False),
+    }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(_ROUNDS + 1):
         for name, work in ways.items():
