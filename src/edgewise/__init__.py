@@ -14,6 +14,7 @@ PUBLIC = {
     "Fold": "edgewise.steps.fold",
     "Half": "edgewise.steps.half",
     "INT8": "edgewise.quant.scheme",
+    "LiteRtTarget": "edgewise.targets.tflite.target",
     "OnnxTarget": "edgewise.targets.onnx.target",
     "PRESETS": "edgewise.presets",
     "Preprocessing": "edgewise.data.preprocess",

@@ -13,13 +13,16 @@ _NAMED = 3  # layers named before the rest is counted
 _DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 # Operators that quantize their input as it comes.
 _DYNAMIC = frozenset(
-    {"ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
-)
+    {
+        "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul",
+        "dynamic CONV_2D", "dynamic FULLY_CONNECTED", "dynamic DEPTHWISE_CONV_2D without XNNPACK",
+    }
+)  # fmt: skip
 _STORED = {  # last step -> what it does
     "half": "Half precision halves the file",
     "weight-only": "Storing weights as integers shrinks the file",
 }
-_RUNTIMES = {"onnxruntime": "ONNX Runtime"}
+_RUNTIMES = {"onnxruntime": "ONNX Runtime", "litert": "LiteRT"}
 
 
 def explain(

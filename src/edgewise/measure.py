@@ -40,6 +40,9 @@ _CHUNK_BYTES = 64_000_000
 _BATCH = 16
 
 
+RUNTIMES = {".onnx": "onnxruntime", ".tflite": "litert"}  # by the suffix of an artifact
+
+
 @dataclass(frozen=True)
 class Variant:
     """An artifact to measure. runtime: the worker's name of what runs it."""

@@ -165,6 +165,14 @@ class Recipe:
         )
         return replace(self, steps=steps)
 
+    def placed_for(self, profile: str) -> "Recipe":
+        """The same recipe with quantizers where the runtime of that profile wants them."""
+        steps = tuple(
+            replace(step, profile=profile) if isinstance(step, Quantize | Qat) else step
+            for step in self.steps
+        )
+        return replace(self, steps=steps)
+
     def to_json(self) -> dict[str, Any]:
         steps = [step.to_json() for step in self.steps]
         return {"schema": SCHEMA, "name": self.name, "steps": steps}

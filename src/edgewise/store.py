@@ -17,7 +17,7 @@ from typing import Any
 from edgewise.errors import StorageError
 
 SCHEMA = "edgewise/1"  # 1: first published form
-PACKAGES = ("edgewise", "torch", "numpy", "onnx", "onnxruntime")
+PACKAGES = ("edgewise", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.measure import run_artifact
 from edgewise.parity import classes_of
-from edgewise.targets.onnx.inspect import read_contract
+from edgewise.targets.table import target_of
 from edgewise.tasks.classification import accuracy
 
 
@@ -35,12 +35,13 @@ def command(  # noqa: PLR0913 - one argument an option
     artifact: Path, data: str, root: Path | None, split: str, device: str, as_json: bool
 ) -> None:
     """Accuracy of ARTIFACT on a labelled split, run on a device."""
-    contract = read_contract(artifact)
+    kind = target_of(artifact)
+    contract = kind.contract(artifact)
     chosen = registry.load(data, root, contract.shape).split(split)
     if chosen.labels is None:
         raise UsageError(f"{data} has no labels; accuracy needs them.")
     with connect(device) as machine, progress_bars() as progress:
-        outputs = run_artifact(machine, artifact, chosen, contract, progress)
+        outputs = run_artifact(machine, artifact, chosen, contract, progress, kind.runtime)
     estimate = accuracy(classes_of(outputs) == chosen.labels)
     result = {
         "artifact": store.digest_file(artifact),

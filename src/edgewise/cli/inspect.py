@@ -13,7 +13,8 @@ from edgewise.cli.models import contract_without_data, model_options, parse_opti
 from edgewise.graph.capture import capture
 from edgewise.graph.cost import LayerCost, layer_costs
 from edgewise.models.load import load_model
-from edgewise.targets.onnx.inspect import ArtifactLayer, inspect_artifact
+from edgewise.targets.table import TARGETS, target_of
+from edgewise.targets.target import ArtifactLayer
 
 
 @click.command(
@@ -23,6 +24,7 @@ Examples:
   edgewise inspect vgg16
   edgewise inspect net.py:make --input-shape 3,224,224
   edgewise inspect out/int8/model.onnx
+  edgewise inspect out/int8/model.tflite
 """
 )
 @model_options
@@ -35,7 +37,7 @@ def command(  # noqa: PLR0913 - one argument an option
     as_json: bool,
 ) -> None:
     """Layers, regions, parameters, MACs and bytes of MODEL; precision per layer of an ARTIFACT."""
-    if model.endswith(".onnx"):
+    if model.endswith(tuple(kind.suffix for kind in TARGETS.values())):
         _show_artifact(Path(model), as_json)
         return
     loaded = load_model(model, weights, parse_options(options))
@@ -77,7 +79,7 @@ def _model_table(title: str, costs: tuple[LayerCost, ...]) -> Table:
 
 
 def _show_artifact(path: Path, as_json: bool) -> None:
-    layers = inspect_artifact(path)
+    layers = target_of(path).inspect(path)
     if as_json:
         emit("inspect", {"artifact": path.name, "layers": [asdict(layer) for layer in layers]})
     else:

@@ -22,7 +22,7 @@ from edgewise.data import registry
 from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
-from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.measure import FULL, QUICK, RUNTIMES, Inputs, Variant, measure
 from edgewise.series.files import save_series
 from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
@@ -135,9 +135,9 @@ def _times(speed: Interval) -> str:
 def _variants(artifacts: tuple[Path, ...]) -> list[Variant]:
     """Named by the file, or by the whole path where files of two folders have one name."""
     stems = Counter(path.stem for path in artifacts)
-    return [
-        Variant(path.stem if stems[path.stem] == 1 else str(path), path) for path in artifacts
-    ]  # fmt: skip
+    names = [path.stem if stems[path.stem] == 1 else str(path) for path in artifacts]
+    runtimes = [RUNTIMES.get(path.suffix, RUNTIMES[".onnx"]) for path in artifacts]
+    return list(map(Variant, names, artifacts, runtimes))
 
 
 def _inputs(dataset: Dataset) -> Inputs:

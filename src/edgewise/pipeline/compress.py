@@ -101,6 +101,7 @@ class _Work:
         )
 
     def variant(self, recipe: Recipe) -> Made:
+        recipe = recipe.placed_for(self.request.target.profile)
         material = self.material(recipe.name) if recipe.trains else None
         compressed = recipe.apply(self.network, self.calibration, self.progress, material)
         self.progress(f"export and verify {recipe.name}", 0, 1)

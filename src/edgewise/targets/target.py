@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
 
 
@@ -38,6 +39,22 @@ class LayerExecution:
     macs: int
     integer: bool
     meant: bool
+
+
+@dataclass(frozen=True)
+class ArtifactLayer:
+    """One weighted layer of a file, and the operator that runs it.
+
+    stored: the type its weights are stored in; size_bytes: what they take in the file;
+    activations: the type of the codes that it reads, by the bounds they are clipped to, or `float`.
+    """
+
+    name: str
+    operator: str
+    stored: str
+    weights: int
+    size_bytes: int
+    activations: str
 
 
 @dataclass(frozen=True)
@@ -126,3 +143,11 @@ class Target(ABC):
         tensor, ExportError when a layer meant for integers runs in float or one meant for float on
         integers; no artifact is left then.
         """
+
+    @abstractmethod
+    def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
+        """The weighted layers of an artifact; raises ModelError when the file is none."""
+
+    @abstractmethod
+    def contract(self, path: Path) -> Preprocessing:
+        """The preprocessing contract in an artifact; raises ModelError when it holds none."""

@@ -19,7 +19,7 @@ from . import clock, facts, images
 from .job import Job, Protocol, WorkerError
 
 # A runtime is one file here; only the one that a job names is loaded, since a board has only one.
-RUNTIMES = {"onnxruntime": "ort"}
+RUNTIMES = {"onnxruntime": "ort", "litert": "litert"}
 
 _INPUTS = 8  # random inputs in turn; data-dependent time shows
 _MEMORY_RUNS = 5

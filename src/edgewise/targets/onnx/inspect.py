@@ -17,25 +17,10 @@ from edgewise.quant.scheme import WIDTHS
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_operator
 from edgewise.targets.onnx.writer import CONTRACT_KEY
+from edgewise.targets.target import ArtifactLayer
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger"})
 _MOVES = frozenset({"DequantizeLinear", "Cast", "Mul", "Transpose"})
-
-
-@dataclass(frozen=True)
-class ArtifactLayer:
-    """One weighted layer, and the operator that runs it.
-
-    stored: the type its weights are stored in; size_bytes: what they take in the file;
-    activations: the type of the codes that it reads, by the bounds they are clipped to, or `float`.
-    """
-
-    name: str
-    operator: str
-    stored: str
-    weights: int
-    size_bytes: int
-    activations: str
 
 
 def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:

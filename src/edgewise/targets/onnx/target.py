@@ -6,14 +6,16 @@ from pathlib import Path
 import torch
 
 from edgewise import store
+from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import audit
 from edgewise.targets.onnx.boundaries import find_boundaries
 from edgewise.targets.onnx.check import check_codes, check_output
 from edgewise.targets.onnx.check_dynamic import check_dynamic
+from edgewise.targets.onnx.inspect import inspect_artifact, read_contract
 from edgewise.targets.onnx.writer import write
-from edgewise.targets.target import Export, LayerCheck, Target
+from edgewise.targets.target import ArtifactLayer, Export, LayerCheck, Target
 
 
 class OnnxTarget(Target):
@@ -51,3 +53,9 @@ class OnnxTarget(Target):
             executions=executions,
             boundaries=boundaries,
         )
+
+    def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
+        return inspect_artifact(path)
+
+    def contract(self, path: Path) -> Preprocessing:
+        return read_contract(path)

@@ -52,9 +52,11 @@ def _execution(
     layer = written.layers[node.name]
     is_fast = layer.weight.index in fast or layer.stored.index in fast
     kind = written.model.subgraphs[0].tensors[layer.weight.index].type
+    dynamic = isinstance(module_of(network.module, node), DynamicLayer)
+    operator = f"dynamic {layer.operator}" if dynamic else layer.operator
     return LayerExecution(
         layer=str(node.meta["path"]),
-        operator=layer.operator if is_fast else f"{layer.operator} without XNNPACK",
+        operator=operator if is_fast else f"{operator} without XNNPACK",
         macs=node_macs(node, layer.form, math.prod(layer.weight.shape)),
         integer=kind in INTEGERS,
         meant=isinstance(module_of(network.module, node), _ON_INTEGERS),

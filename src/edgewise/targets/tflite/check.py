@@ -20,6 +20,7 @@ from edgewise.targets.tflite.writer import Written
 
 _FLOAT_TOLERANCE = 1e-3  # of the largest output: sums in another order
 _MOVED_TOLERANCE = 5e-2  # where an input in another last bit gets the code beside its own
+_LAYER_TOLERANCE = 2e-2  # the same, of one layer
 _CODES_AT_ONCE = 40_000_000  # two bytes each, three times over
 
 
@@ -109,6 +110,43 @@ def _as_network(codes: session.Array) -> Tensor:
     """Codes in the network's layout."""
     turned = codes.transpose(TO_NCHW) if codes.ndim == 4 else codes
     return torch.from_numpy(np.array(turned, np.int16, order="C"))
+
+
+@torch.no_grad()
+def check_dynamic(network: Network, written: Written, images: Tensor) -> None:
+    """Every layer whose input becomes codes as it comes, from the artifact's own input.
+
+    XNNPACK finds the range of each image's values, zero included, and makes int8 codes of it with
+    scale (max - min) / 255, rounding half to even; plain kernels do the same. They are the codes of
+    DynamicLayer less 128, but that values are multiplied by 1 / scale, so that at a tie a code may
+    be the one beside. Nothing shows the codes: results are compared, and must agree but for such
+    ties. Raises ParityError, naming the layer, where they do not.
+    """
+    nodes = [n for n in network.module.graph.nodes if n.name in written.layers]
+    layers = {node: module_of(network.module, node) for node in nodes}
+    dynamic = {node: layer for node, layer in layers.items() if isinstance(layer, DynamicLayer)}
+    if not dynamic:
+        return
+    shown = [
+        value.index
+        for node in dynamic
+        for value in (written.layers[node.name].source, written.layers[node.name].result)
+    ]
+    _, *found = session.runner(session.probe(written.model, shown))(images.numpy())
+    for node, source, result in zip(dynamic, found[::2], found[1::2], strict=True):
+        ours, theirs = dynamic[node](_floats(source)), _floats(result)
+        apart = float((ours - theirs).abs().max()) / max(float(ours.abs().max()), 1e-12)
+        if not apart <= _LAYER_TOLERANCE:
+            raise ParityError(
+                f"the runtime's result of '{node.meta['path']}' is {apart:.2g} of its largest "
+                "value from what its codes stand for; nothing was written. Keep that layer in "
+                "float with --keep-float, or report it."
+            )
+
+
+def _floats(values: session.Array) -> Tensor:
+    turned = values.transpose(TO_NCHW) if values.ndim == 4 else values
+    return torch.from_numpy(np.array(turned, np.float32, order="C"))
 
 
 @torch.no_grad()

@@ -104,15 +104,11 @@ def _gelu(writing: Writing, node: fx.Node) -> Value:
 
 def _prelu(writing: Writing, node: fx.Node) -> Value:
     shape, slope = shape_of(node), node.args[1]
-    axes = (1,) * (len(shape) - 2)
     if not isinstance(slope, fx.Node) or slope.op != "get_attr" or len(shape) != 4:
         raise unsupported(node, "of anything but images")
-    value = writing.value(node, slope, "slope")  # (channels,), so its axis is the last there too
-    flat = value.shape[-1]
-    assert axes
-    if flat not in (1, shape[-1]):
-        raise unsupported(node, "with such slopes")
-    return writing.add("PRELU", [writing.floats(node), value], node.name, shape)
+    values = writing.constant_of(slope).reshape(1, 1, -1)  # a channel each, the last axis here
+    slopes = writing.builder.constant(f"{slope.name}.slopes", values)
+    return writing.add("PRELU", [writing.floats(node), slopes], node.name, shape)
 
 
 def _hardsigmoid(writing: Writing, node: fx.Node) -> Value:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import fx
 
 from edgewise.graph.network import module_of, operation
@@ -36,8 +35,9 @@ class Ending:
         """The activation that keeps codes in the bounds; None where it takes operators of their
         own.
         """
-        ends = torch.tensor([0.0, 6.0])
-        zero, six = (int(code) for code in self.quantizer.codes(ends))
+        # As the runtime finds them: not within the bounds of narrower codes.
+        (scale,), zero = self.steps.scale, self.steps.zero_point
+        six = min(zero + round(6 / scale), _HIGH)
         known = {(_LOW, _HIGH): NONE, (zero, _HIGH): RELU, (zero, six): RELU6}
         return known.get(self.bounds)
 
@@ -49,7 +49,7 @@ def steps_of(quantizer: FakeQuantize) -> Steps:
 
 def find_ending(module: fx.GraphModule, node: fx.Node) -> Ending | None:
     """How a node's result becomes codes, its own clipping included; None where it does not."""
-    clips, past, last = [], [], node
+    clips, past, last = [], list[fx.Node](), node
     kind = operation(module, node)
     if kind in CLIPS:
         clips.append(clip_bounds(node, kind))

@@ -115,7 +115,7 @@ def _arranged(form: Form, weight: NDArray[Any], depthwise: bool) -> NDArray[Any]
 def integer_parameters(
     writing: Writing, node: fx.Node, layer: QuantizedLayer | DynamicLayer
 ) -> Parameters:
-    """int8 weights, or int4 where they are that narrow; the bias in int32 in a layer on codes.
+    """Weights as integers; the bias as int32 in a layer on codes, in float in a dynamic one.
 
     Raises ExportError for a bias that no accumulator holds.
     """
@@ -144,10 +144,19 @@ def _codes(
     codes = np.ascontiguousarray(_arranged(layer.form, layer.weight_codes.numpy(), depthwise))
     steps = Steps(tuple(layer.scale.tolist()), axis=3 if depthwise else 0)
     name = f"{node.name}.weight"
-    if layer.kind.bits > _NIBBLE:
+    if not _packs(layer, codes):
         return writing.builder.constant(name, codes, steps)
     packed = pack_nibbles(codes)
     return writing.builder.packed(name, codes.shape, packed, schema.TensorType.INT4, steps)
+
+
+def _packs(layer: QuantizedLayer | DynamicLayer | StoredLayer, codes: NDArray[np.int8]) -> bool:
+    """Whether weights are stored two in a byte: only where XNNPACK reads them so.
+
+    Elsewhere plain kernels would, at a fraction of the speed; then a code has a byte to itself.
+    """
+    narrow = isinstance(layer, QuantizedLayer) and layer.kind.bits <= _NIBBLE
+    return narrow and layer.form.kind == "linear" and codes.shape[1] % 2 == 0
 
 
 def _channels(node: fx.Node) -> int:

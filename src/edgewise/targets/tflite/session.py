@@ -1,7 +1,10 @@
 """LiteRT on this machine, as the checks need it."""
 
 import copy
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,13 +27,28 @@ def load(content: bytes, xnnpack: bool = True) -> Interpreter:
     if not xnnpack:
         kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
-        interpreter = Interpreter(
-            model_content=content, num_threads=1, experimental_op_resolver_type=kernels
-        )
-        interpreter.allocate_tensors()
+        with _quiet():
+            interpreter = Interpreter(
+                model_content=content, num_threads=1, experimental_op_resolver_type=kernels
+            )
+            interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise ExportError(f"LiteRT refuses the written model: {_line(error)}") from error
     return interpreter
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the runtime prints past Python when it loads: errors are raised anyway."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def runner(content: bytes, xnnpack: bool = True) -> Run:

@@ -5,11 +5,13 @@ from pathlib import Path
 import torch
 
 from edgewise import store
+from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
-from edgewise.targets.target import Export, LayerCheck, Target
+from edgewise.targets.target import ArtifactLayer, Export, LayerCheck, Target
 from edgewise.targets.tflite.audit import audit
 from edgewise.targets.tflite.builder import serialize
-from edgewise.targets.tflite.check import check_codes, check_output
+from edgewise.targets.tflite.check import check_codes, check_dynamic, check_output
+from edgewise.targets.tflite.inspect import inspect_artifact, read_contract
 from edgewise.targets.tflite.writer import write
 
 
@@ -28,6 +30,7 @@ class LiteRtTarget(Target):
         free_running = 0
         if written.codes:
             checks, free_running = check_codes(network, written, images)
+        check_dynamic(network, written, images)
         error = check_output(network, written, images)
         executions = audit(network, written, content)
         store.write_bytes(path, content)
@@ -42,3 +45,9 @@ class LiteRtTarget(Target):
             float_error=error,
             executions=executions,
         )
+
+    def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
+        return inspect_artifact(path)
+
+    def contract(self, path: Path) -> Preprocessing:
+        return read_contract(path)

@@ -42,9 +42,13 @@ _LOW, _HIGH = -128, 127
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's operator, the weights that it reads, and the constant that they are made of."""
+    """A layer's operator, what it reads and gives, its weights, and the constant that these are
+    made of.
+    """
 
     operator: str
+    source: Value
+    result: Value
     weight: Value
     stored: Value
     form: Form
@@ -132,6 +136,11 @@ class _Writer(Writing):
         source = node.all_input_nodes[0]
         ending = find_ending(self.module, source)
         assert ending is not None
+        if not ending.quantizer.kind.signed:
+            raise ExportError(
+                f"the quantizers of this network are those of another runtime, as '{node.name}'; "
+                "quantize it with the profile 'litert'."
+            )
         value = self.values[source]
         name = node.name if ending.bounds == (_LOW, _HIGH) else f"{node.name}.free"
         kind = options("Quantize")
@@ -174,15 +183,19 @@ class _Writer(Writing):
         self, node: fx.Node, layer: WeightedLayer | StoredLayer | DynamicLayer
     ) -> None:
         if isinstance(layer, DynamicLayer):
-            given = integer_parameters(self, node, layer)
+            given, activation = integer_parameters(self, node, layer), NONE  # to be looked at
         else:
             given = float_parameters(self, node, layer, self.half)
-        result = Result(node.name, None, self.fused(node))
+            activation = self.fused(node)
+        result = Result(node.name, None, activation)
         self.values[node] = self._written(node, layer, given, result)
 
     def _written(self, node: fx.Node, layer: Any, given: Parameters, result: Result) -> Value:
         operator, value = write_layer(self, node, layer.form, given, result)
-        self.layers[node.name] = Layer(operator, given.weight, given.stored, layer.form)
+        source = self.widened.get(self.input(node).index, self.input(node))
+        self.layers[node.name] = Layer(
+            operator, source, value, given.weight, given.stored, layer.form
+        )
         return value
 
     def _output(self, value: Any) -> None:

@@ -52,9 +52,7 @@ class Writing:
     def value(self, node: fx.Node, given: Any, role: str) -> Value:
         """The tensor of something that a node reads, be it a node, a constant or a number."""
         if isinstance(given, fx.Node) and given.op == "get_attr":
-            tensor = operator.attrgetter(str(given.target))(self.module)
-            assert isinstance(tensor, Tensor)
-            return self._constant(node, given.name, tensor.detach().float().numpy())
+            return self._constant(node, given.name, self.constant_of(given))
         if isinstance(given, fx.Node) and given not in self.values:
             raise unsupported(given, "(not of real numbers)")
         if isinstance(given, fx.Node):
@@ -62,6 +60,12 @@ class Writing:
         if not isinstance(given, (int, float)):
             raise unsupported(node, f"with the argument {given!r}")
         return self.builder.constant(f"{node.name}.{role}", np.float32(given))
+
+    def constant_of(self, node: fx.Node) -> NDArray[np.float32]:
+        """The values of a constant of the network's."""
+        tensor = operator.attrgetter(str(node.target))(self.module)
+        assert isinstance(tensor, Tensor)
+        return np.asarray(tensor.detach().float().numpy())
 
     def fused(self, node: fx.Node) -> int:
         """The activation that an operator on floats computes with its own result."""
@@ -72,7 +76,7 @@ class Writing:
             if known is not None:
                 self.merged[reader] = node
                 return known
-        return NONE
+        return int(NONE)
 
     def _constant(self, node: fx.Node, name: str, array: NDArray[np.float32]) -> Value:
         """A constant as the result's layout wants it: axes that it lacks are in front."""
