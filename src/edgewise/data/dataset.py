@@ -69,7 +69,7 @@ class JoinedImages:
             if low < high:
                 found.append(part.read(low, high))
             first += len(part)
-        whole: Stored = np.concatenate(found)
+        whole: Stored = np.concatenate(found)  # type: ignore[assignment]
         return whole
 
 

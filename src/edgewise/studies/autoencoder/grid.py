@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from edgewise.data.dataset import Dataset, Split
-from edgewise.studies.autoencoder import cells
+from edgewise.studies.autoencoder.cells import Plan, dense, pruned
 from edgewise.studies.autoencoder.networks import Job, Pruning, schedule
 from edgewise.studies.autoencoder.scales import Scale
 from edgewise.study import Cell, Grid
@@ -77,17 +77,17 @@ class _Seed:
     def _dense(self, name: str, fitted: Split) -> Cell:
         epochs = self.scale.dense
         settings = self.job.settings(schedule=schedule(epochs).to_json(), samples=len(fitted))
-        compute = partial(cells.dense, self.job, epochs, fitted, ("FP32", "FP16", "INT8"))
+        compute = partial(dense, self.job, epochs, fitted, ("FP32", "FP16", "INT8"))
         return Cell(self._name(name), settings, compute, keeps_weights=True)
 
-    def _pruned(self, name: str, how: Pruning, plan: cells.Plan, fitted: Split) -> Cell:
+    def _pruned(self, name: str, how: Pruning, plan: Plan, fitted: Split) -> Cell:
         start = self._name("dense")
         settings = self.job.settings(
             how=asdict(how), schedule=schedule(1).to_json(), plan=plan, samples=len(fitted)
         )
-        compute = partial(cells.pruned, self.job, how, plan, fitted, start)
+        compute = partial(pruned, self.job, how, plan, fitted, start)
         return Cell(self._name(name), settings, compute, (start,))
 
 
-def _plan(sparsities: tuple[float, ...], *precisions: str) -> cells.Plan:
+def _plan(sparsities: tuple[float, ...], *precisions: str) -> Plan:
     return tuple((sparsity, precisions) for sparsity in sparsities)

@@ -89,7 +89,8 @@ class Bar:
         return Answers(fitted, tested, facts)
 
     def _run(self, device: Device, path: Path, split: Split, progress: Progress) -> Floats:
-        return np.asarray(run_artifact(device, path, split, self.data.contract, progress))
+        contract, runtime = self.data.contract, LiteRtTarget.runtime
+        return np.asarray(run_artifact(device, path, split, contract, progress, runtime))
 
     def judge(self, answers: Answers) -> Judge:
         """The SVM fitted on these answers."""
