@@ -25,6 +25,7 @@ from edgewise.progress import Progress
 from edgewise.series.measurement import Measurement, Memory, Round
 from edgewise.series.series import Series
 from edgewise.worker.job import Job, Protocol
+from edgewise.worker.packed import SUFFIX
 
 FULL = Protocol("full", samples=1000, seconds=60, cap_s=3600,
                 warm_up_count=20, warm_up_s=1, warm_up_cap_s=30)  # fmt: skip
@@ -40,7 +41,12 @@ _CHUNK_BYTES = 64_000_000
 _BATCH = 16
 
 
-RUNTIMES = {".onnx": "onnxruntime", ".tflite": "litert"}  # by the suffix of an artifact
+_RUNTIMES = {".onnx": "onnxruntime", ".tflite": "litert"}  # by the suffix of an artifact
+
+
+def runtime_of(artifact: Path) -> str:
+    """The worker's name of what runs an artifact, packed or not, by its suffix."""
+    return _RUNTIMES.get(Path(artifact.name.removesuffix(SUFFIX)).suffix, "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,9 @@ def _worker_folder() -> Path:
 
 def _place(device: Device, variant: Variant, index: int) -> Job:
     """Send the artifact; a job that names it."""
-    suffix = variant.artifact.suffix if variant.artifact.suffix.isascii() else ""
+    count = 2 if variant.artifact.suffix == SUFFIX else 1
+    suffix = "".join(variant.artifact.suffixes[-count:])
+    suffix = suffix if suffix.isascii() else ""
     name = f"artifact-{index}{suffix}"
     device.put(variant.artifact, name)
     digest = store.digest_file(variant.artifact)

@@ -12,7 +12,7 @@ from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.measure import run_artifact
 from edgewise.parity import classes_of
-from edgewise.targets.table import target_of
+from edgewise.targets.table import contract_of, target_of
 from edgewise.tasks.classification import accuracy
 
 
@@ -36,7 +36,7 @@ def command(  # noqa: PLR0913 - one argument an option
 ) -> None:
     """Accuracy of ARTIFACT on a labelled split, run on a device."""
     kind = target_of(artifact)
-    contract = kind.contract(artifact)
+    contract = contract_of(artifact)
     chosen = registry.load(data, root, contract.shape).split(split)
     if chosen.labels is None:
         raise UsageError(f"{data} has no labels; accuracy needs them.")

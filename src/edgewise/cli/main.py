@@ -24,6 +24,7 @@ COMMANDS = {
     "measure": ("edgewise.cli.measure", "Time artifacts, interleaved, with intervals."),
     "devices": ("edgewise.cli.devices", "What a device is and what it can run."),
     "study": ("edgewise.cli.study", "Rerun a published study, beside the paper's figures."),
+    "pack": ("edgewise.cli.pack", "An artifact whose zeros take no room in the file."),
     "report": ("edgewise.cli.report", "Tables and a self-contained HTML page of a bundle."),
     "verify": ("edgewise.cli.verify", "Check a bundle's hashes, parity and figures again."),
 }

@@ -22,7 +22,7 @@ from edgewise.data import registry
 from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
-from edgewise.measure import FULL, QUICK, RUNTIMES, Inputs, Variant, measure
+from edgewise.measure import FULL, QUICK, Inputs, Variant, measure, runtime_of
 from edgewise.series.files import save_series
 from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
@@ -136,8 +136,7 @@ def _variants(artifacts: tuple[Path, ...]) -> list[Variant]:
     """Named by the file, or by the whole path where files of two folders have one name."""
     stems = Counter(path.stem for path in artifacts)
     names = [path.stem if stems[path.stem] == 1 else str(path) for path in artifacts]
-    runtimes = [RUNTIMES.get(path.suffix, RUNTIMES[".onnx"]) for path in artifacts]
-    return list(map(Variant, names, artifacts, runtimes))
+    return list(map(Variant, names, artifacts, map(runtime_of, artifacts)))
 
 
 def _inputs(dataset: Dataset) -> Inputs:

@@ -10,6 +10,7 @@ import torch
 
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
+from edgewise.targets.packing import Stretch
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,10 @@ class Target(ABC):
     @abstractmethod
     def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
         """The weighted layers of an artifact; raises ModelError when the file is none."""
+
+    @abstractmethod
+    def stretches(self, content: bytes) -> tuple[Stretch, ...]:
+        """Where an artifact of this format holds weights."""
 
     @abstractmethod
     def contract(self, path: Path) -> Preprocessing:

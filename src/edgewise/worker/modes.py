@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import clock, facts, images
+from . import clock, facts, images, packed
 from .job import Job, Protocol, WorkerError
 
 # A runtime is one file here; only the one that a job names is loaded, since a board has only one.
@@ -42,7 +42,7 @@ def latency(job: Job) -> Answer:
     _pin(protocol)
     before = facts.state()
     start = time.perf_counter()
-    session = runtime.Session(job.artifact, protocol.threads)
+    session = runtime.Session(_unpacked(job.artifact), protocol.threads)
     load_s = time.perf_counter() - start  # from the page cache: the digest has just read the file
     inputs = itertools.cycle(_inputs(job, session, _INPUTS))
 
@@ -75,7 +75,7 @@ def memory(job: Job) -> Answer:
     given = _given(job, 1)
     again = facts.reset_peak()
     start = facts.memory()
-    session = runtime.Session(job.artifact, _protocol(job).threads)
+    session = runtime.Session(_unpacked(job.artifact), _protocol(job).threads)
     batch = _batches(session, given, 1)[0] if given is not None else _random(job, session, 1)[0]
     for _ in range(_MEMORY_RUNS):
         session.run(batch)
@@ -97,7 +97,7 @@ def evaluate(job: Job) -> Answer:
     digest = _digest(job)
     runtime = _runtime(job.runtime)
     threads = job.protocol.threads if job.protocol else 1
-    session = runtime.Session(job.artifact, threads)
+    session = runtime.Session(_unpacked(job.artifact), threads)
     size = session.shape[0] or job.batch
     stored = images.load(job.images)
     parts = []
@@ -159,6 +159,18 @@ def _runtime(name: str) -> Any:
             f"{name} is not usable on this device: {error}. "
             f"Install it for {sys.executable}, as in `python3 -m pip install {name}`."
         ) from error
+
+
+def _unpacked(path: str) -> str:
+    """The artifact as the runtime takes it; of a packed one, a file beside it."""
+    if not path.endswith(packed.SUFFIX):
+        return path
+    with open(path, "rb") as handle:
+        artifact = packed.unpack(handle.read())
+    plain = path[: -len(packed.SUFFIX)]
+    with open(plain, "wb") as handle:
+        handle.write(artifact)
+    return plain
 
 
 def _protocol(job: Job) -> Protocol:

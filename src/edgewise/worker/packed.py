@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from .job import WorkerError
 
 MAGIC = b"EWPACK1\n"
+SUFFIX = ".packed"
 KINDS = ("deflate", "bitmap", "delta")
 ESCAPE = 255  # zeros in a row that take a byte of their own
 _MOST_HEADER = 1 << 24

@@ -14,7 +14,9 @@ from edgewise.targets.onnx.boundaries import find_boundaries
 from edgewise.targets.onnx.check import check_codes, check_output
 from edgewise.targets.onnx.check_dynamic import check_dynamic
 from edgewise.targets.onnx.inspect import inspect_artifact, read_contract
+from edgewise.targets.onnx.weights import stretches
 from edgewise.targets.onnx.writer import write
+from edgewise.targets.packing import Stretch
 from edgewise.targets.target import ArtifactLayer, Export, LayerCheck, Target
 
 
@@ -59,3 +61,6 @@ class OnnxTarget(Target):
 
     def contract(self, path: Path) -> Preprocessing:
         return read_contract(path)
+
+    def stretches(self, content: bytes) -> tuple[Stretch, ...]:
+        return stretches(content)

@@ -7,11 +7,13 @@ import torch
 from edgewise import store
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
+from edgewise.targets.packing import Stretch
 from edgewise.targets.target import ArtifactLayer, Export, LayerCheck, Target
 from edgewise.targets.tflite.audit import audit
 from edgewise.targets.tflite.builder import serialize
 from edgewise.targets.tflite.check import check_codes, check_dynamic, check_output
 from edgewise.targets.tflite.inspect import inspect_artifact, read_contract
+from edgewise.targets.tflite.weights import stretches
 from edgewise.targets.tflite.writer import write
 
 
@@ -51,3 +53,6 @@ class LiteRtTarget(Target):
 
     def contract(self, path: Path) -> Preprocessing:
         return read_contract(path)
+
+    def stretches(self, content: bytes) -> tuple[Stretch, ...]:
+        return stretches(content)
