@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("edgewise.cli.train", "Train a reference network."),
     "inspect": ("edgewise.cli.inspect", "Layers, regions, MACs and bytes of a model or artifact."),
     "sensitivity": ("edgewise.cli.sensitivity", "Which layers suffer most from quantization."),
+    "importance": ("edgewise.cli.importance", "What channels and layers are worth to the loss."),
     "compress": ("edgewise.cli.compress", "Compress a model, verify it, write a bundle."),
     "evaluate": ("edgewise.cli.evaluate", "Accuracy of an artifact in its runtime."),
     "measure": ("edgewise.cli.measure", "Time artifacts, interleaved, with intervals."),

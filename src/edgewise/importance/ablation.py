@@ -28,25 +28,22 @@ Loss = Callable[[Tensor], float]
 @dataclass(frozen=True)
 class ChannelPlayers:
     """Channels of one tensor: the node that gives it, past the layer's activation; layer: its path;
-    first: number of the first of these players; count: how many channels."""
+    count: how many channels."""
 
     node: fx.Node
     layer: str
-    first: int
     count: int
 
 
 def channel_players(network: Network) -> tuple[ChannelPlayers, ...]:
     """Output channels of every weighted layer but those whose channels are the network's answer."""
     found: list[ChannelPlayers] = []
-    first = 0
     for node, layer in network.layers():
         end = _activated(network, node)
         if any(user.op == "output" for user in end.users):
             continue
         count = int(end.meta["shape"][1])
-        found.append(ChannelPlayers(end, layer.form.path, first, count))
-        first += count
+        found.append(ChannelPlayers(end, layer.form.path, count))
     return tuple(found)
 
 
@@ -60,23 +57,28 @@ def _activated(network: Network, node: fx.Node) -> fx.Node:
     return node
 
 
+BY = ("channel", "layer")
+
+
 class ChannelGame:
     """Walks orders of players; the value of a coalition is the loss of none less its own.
 
-    images: network inputs, all at once; loss: of the network's first outputs for them; nobody,
-    everybody: what it is without any channel and with all.
+    images: network inputs, all at once; loss: of the network's first outputs for them; by: whether
+    a player is a channel, or all channels of a layer; nobody, everybody: the loss without any
+    player and with all.
     """
 
-    def __init__(self, network: Network, images: Tensor, loss: Loss) -> None:
-        self.players = channel_players(network)
-        self.count = sum(one.count for one in self.players)
+    def __init__(self, network: Network, images: Tensor, loss: Loss, by: str = "channel") -> None:
+        self.tensors = channel_players(network)
         self._loss = loss
-        self._run = _Run(network, self.players, images)
+        self._run = _Run(network, self.tensors, images)
         self._where = [
-            (number, channel)
-            for number, one in enumerate(self.players)
-            for channel in range(one.count)
+            (number, slice(start, start + size))
+            for number, one in enumerate(self.tensors)
+            for size in (1 if by == "channel" else one.count,)
+            for start in range(0, one.count, size)
         ]
+        self.count = len(self._where)
         self.nobody = loss(self._run.start(present=False))
         self.everybody = loss(self._run.start(present=True))
 
@@ -103,7 +105,9 @@ class ChannelGame:
 
     def value(self, members: Sequence[bool]) -> float:
         """Of one coalition, computed from the start."""
-        return self.nobody - self._loss(self._run.with_members(members))
+        there = zip(members, self._where, strict=True)
+        chosen = [where for member, where in there if member]
+        return self.nobody - self._loss(self._run.with_members(chosen))
 
 
 class _Run(fx.Interpreter):
@@ -130,17 +134,19 @@ class _Run(fx.Interpreter):
         return self._answer(self.run(self._images))
 
     @torch.no_grad()
-    def with_members(self, members: Sequence[bool]) -> Tensor:
-        for one, mask in zip(self._players, self._present, strict=True):
-            mask.copy_(torch.tensor(members[one.first : one.first + one.count]))
+    def with_members(self, members: Sequence[tuple[int, slice]]) -> Tensor:
+        for mask in self._present:
+            mask.fill_(False)
+        for number, channels in members:
+            self._present[number][channels] = True
         return self._answer(self.run(self._images))
 
     @torch.no_grad()
-    def enter(self, number: int, channel: int) -> Tensor:
-        """The answer when one channel more is there."""
+    def enter(self, number: int, channels: slice) -> Tensor:
+        """The answer when some channels more are there."""
         node = self._players[number].node
-        self._present[number][channel] = True
-        self.env[node][:, channel] = self._whole[node][:, channel]
+        self._present[number][channels] = True
+        self.env[node][:, channels] = self._whole[node][:, channels]
         result: Any = None
         for reader in self._after[number]:
             result = self.run_node(reader)
