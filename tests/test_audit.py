@@ -56,6 +56,15 @@ def test_half_precision_is_storage() -> None:
     assert explain(FLOAT, TIE).endswith("No layer runs on integers: all 2 run Conv, Gemm.")
 
 
+@pytest.mark.parametrize("ratio", [FASTER, TIE, SLOWER, None])
+def test_pruned_links_are_said_to_save_room_and_no_time(ratio: Interval | None) -> None:
+    steps = [{"step": "prune-links", "sparsity": 0.9}, {"step": "quantize"}]
+    text = explain(WHOLE, ratio, {"steps": steps})
+    assert "ONNX Runtime multiplies by zeros as by anything else" in text
+    assert "edgewise pack" in text
+    assert "zeros" not in explain(WHOLE, ratio, {"steps": [{"step": "prune-channels"}]})
+
+
 def test_weights_stored_as_integers_shrink_the_file_alone() -> None:
     said = (
         "Storing weights as integers shrinks the file and not the time, because ONNX Runtime "

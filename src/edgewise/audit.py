@@ -50,6 +50,11 @@ def explain(
         reason = _why_mostly(executions, share, _faster(ratio) or bool(names & _DYNAMIC), features)
     if names & _DYNAMIC:
         reason += _why_dynamic(export, sorted(names & _DYNAMIC), ratio)
+    if "prune-links" in _steps(recipe):
+        reason += (
+            f" Links that were pruned save no time: {_runtime(export)} multiplies by zeros as by "
+            "anything else. They save room where the file is packed (`edgewise pack`)."
+        )
     return f"{_verdict(ratio)} {reason}"
 
 
@@ -84,9 +89,15 @@ def _faster(ratio: Interval | None) -> bool:
 
 def _last_step(recipe: Mapping[str, Any] | None) -> str:
     """The name of a recipe's last step; nothing where there is none."""
+    return (_steps(recipe) or [""])[-1]
+
+
+def _steps(recipe: Mapping[str, Any] | None) -> list[str]:
+    """The names of a recipe's steps; nothing for what is none."""
     steps = recipe.get("steps") if recipe is not None else None
-    last = steps[-1] if isinstance(steps, Sequence) and steps else None
-    return str(last.get("step")) if isinstance(last, Mapping) else ""
+    if not isinstance(steps, Sequence):
+        return []
+    return [str(step.get("step")) if isinstance(step, Mapping) else "" for step in steps]
 
 
 def _why_stored(stored: str, export: Mapping[str, Any], ratio: Interval | None) -> str:
