@@ -13,6 +13,7 @@ from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import DataError, ExportError, ModelError
 from edgewise.targets.target import ArtifactLayer
 from edgewise.targets.tflite import session
+from edgewise.targets.tflite.pooling import ONES
 from edgewise.targets.tflite.writer import CONTRACT_KEY
 from edgewise.worker import tflite
 from edgewise.worker.job import WorkerError
@@ -72,6 +73,8 @@ def _layers(model: Any, fast: frozenset[int]) -> Iterator[ArtifactLayer]:
         index = int(operator.inputs[1])
         while index in producers and _name(model, producers[index]) == "DEQUANTIZE":
             index = int(producers[index].inputs[0])
+        if _text(graph.tensors[index].name).endswith(ONES):
+            continue  # a mean, and no layer
         weight, source = graph.tensors[index], graph.tensors[int(operator.inputs[0])]
         floats = schema.TensorType.FLOAT32
         dynamic = source.type == floats != graph.tensors[int(operator.inputs[1])].type
