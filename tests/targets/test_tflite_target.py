@@ -295,7 +295,7 @@ def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     for read in (inspect_artifact, read_contract):
         with pytest.raises(ModelError, match="not a TFLite model"):
-            read(path)  # type: ignore[operator]
+            read(path)
 
 
 def test_every_target_is_known_by_its_suffix_and_to_measurements() -> None:

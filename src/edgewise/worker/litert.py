@@ -50,8 +50,9 @@ class Session:
         signature = [int(size) for size in given["shape_signature"]]
         if len(signature) != len(self._allocated):  # a model that leaves nothing open has none
             signature = list(self._allocated)
-        sizes = zip(self._allocated, signature)
-        self.shape = tuple(None if wanted < 0 else size for size, wanted in sizes)
+        self.shape = tuple(
+            None if signature[axis] < 0 else size for axis, size in enumerate(self._allocated)
+        )
         self.outputs = tuple(str(one["name"]) for one in self._results)
 
     def feed(self, images: NDArray[np.float32]) -> NDArray[Any]:
