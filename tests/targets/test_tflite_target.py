@@ -178,7 +178,8 @@ def test_files_shrink_to_a_half_a_quarter_and_an_eighth(tmp_path: Path, tiny_dat
         made = one.placed_for("litert").apply(network, tiny_data.split("calibration"))
         path = tmp_path / f"{one.name}.tflite"
         sizes.append(made.export(LiteRtTarget(), path, torch.randn(2, 3, 8, 8)).size_bytes)
-    assert [sizes[0] / size for size in sizes[1:]] == pytest.approx([2, 4, 8], rel=0.2)
+    # Less a scale, a zero point and a bias of each output, which are as many in every form.
+    assert [sizes[0] / size for size in sizes[1:]] == pytest.approx([2, 4, 8], rel=0.25)
 
 
 @pytest.mark.parametrize("globs", [("head.*",), ("body.0", "head.1")])

@@ -1,6 +1,7 @@
 """The worker's LiteRT session, on files that are whole, of other kinds, cut short and damaged."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -200,7 +201,9 @@ for _ in range(200):
 def test_a_damaged_file_never_ends_the_process(tmp_path: Path) -> None:
     (tmp_path / "whole.tflite").write_bytes(WHOLE)
     command = [sys.executable, "-c", _DAMAGE, "whole.tflite", "damaged.tflite"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert modes.__file__ is not None
+    environment = {**os.environ, "PYTHONPATH": str(Path(modes.__file__).parents[2])}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(
