@@ -365,7 +365,7 @@ def test_calibration_before_folding_gives_the_same_kind_of_artifact(
 
 def test_targets_are_found_by_name() -> None:
     assert isinstance(target("onnx"), OnnxTarget)
-    assert set(TARGETS) == {"onnx"}
+    assert set(TARGETS) == {"onnx", "tflite"}
     with pytest.raises(UsageError, match="onnx"):
         target("nothing")
 

@@ -17,7 +17,7 @@ from edgewise.worker.job import Protocol
 
 assert edgewise.worker.__file__ is not None
 FOLDER = Path(edgewise.worker.__file__).parent
-RUNTIME_OF = {"ort.py": {"onnxruntime"}}
+RUNTIME_OF = {"ort.py": {"onnxruntime"}, "litert.py": {"ai_edge_litert"}}
 SHORT = Protocol("quick", samples=5, seconds=0.0, cap_s=5.0,
                  warm_up_count=2, warm_up_s=0.0, warm_up_cap_s=1.0, rounds=1)  # fmt: skip
 
@@ -146,4 +146,4 @@ def test_what_libraries_print_does_not_spoil_the_answer(
         "class SessionOptions: pass"
     )
     device.put(tmp_path / "onnxruntime.py", "onnxruntime.py")
-    assert ask(device, tmp_path, {"mode": "facts"})["runtimes"] == {"onnxruntime": "9"}
+    assert ask(device, tmp_path, {"mode": "facts"})["runtimes"]["onnxruntime"] == "9"

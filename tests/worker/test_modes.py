@@ -179,7 +179,7 @@ def test_a_runtime_that_is_not_installed_is_named(
     with pytest.raises(WorkerError, match="pip install onnxruntime"):
         modes.perform(job("latency", make_onnx()))
     answer = modes.perform({"mode": "facts"})
-    assert answer["runtimes"] == {}
+    assert "onnxruntime" not in answer["runtimes"]
     assert "pip install" in answer["missing"]["onnxruntime"]
 
 

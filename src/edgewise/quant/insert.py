@@ -112,5 +112,7 @@ def _quantizer(
     is_output = any(user.op == "output" for node in members for user in node.users)
     method = min_max if is_output else given.method
     low, high = method(merged, kind.bits)
+    if low == high == 0 and given.profile.unseen is not None:
+        high = given.profile.unseen * (kind.high - kind.low)
     parameters = symmetric_parameters if given.profile.symmetric else affine_parameters
     return given.quantizer(kind, *parameters(low, high, kind))

@@ -16,7 +16,8 @@ class Profile:
     fused: activations that the runtime computes inside the layer before them, so that no quantizer
     stands between; shared: operations whose inputs and output need one scale;
     integer_bias: the bias is int32 in steps of input scale times weight scale;
-    fixed: operation -> scale and zero point of its 8-bit result, the only ones that it has.
+    fixed: operation -> scale and zero point of its 8-bit result, the only ones that it has;
+    unseen: scale of a tensor that was nothing but zero in calibration; None is the smallest.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Profile:
     shared: frozenset[str]
     integer_bias: bool
     fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    unseen: float | None = None
 
     def activations(self, bits: int) -> IntType:
         """The format of activation codes."""
@@ -54,6 +56,7 @@ LITERT = Profile(
     shared=frozenset({"cat"}),
     integer_bias=True,
     fixed={"sigmoid": (1 / 256, -128), "tanh": (1 / 128, 0)},
+    unseen=1e-3,  # XNNPACK takes no layer whose sums are 256 times as coarse as its result
 )
 
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (ONNX_RUNTIME, LITERT)}

@@ -35,9 +35,10 @@ class Session:
         try:
             self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
+            inputs = self._interpreter.get_input_details()
+            self._results = self._interpreter.get_output_details()
         except (RuntimeError, ValueError, MemoryError) as error:
             raise WorkerError(f"LiteRT {VERSION} cannot load it: {_line(error)}") from error
-        inputs = self._interpreter.get_input_details()
         if len(inputs) != 1 or inputs[0]["dtype"] is not np.float32:
             takes = ", ".join(f"{one['name']} {one['dtype'].__name__}" for one in inputs)
             raise WorkerError(
@@ -46,10 +47,12 @@ class Session:
         given = inputs[0]
         self._index = int(given["index"])
         self._allocated = tuple(int(size) for size in given["shape"])
-        open_axes = given["shape_signature"]
-        signature = open_axes if len(open_axes) == len(self._allocated) else given["shape"]
-        self.shape = tuple(int(size) if size > 0 else None for size in signature)
-        self._results = self._interpreter.get_output_details()
+        signature = [int(size) for size in given["shape_signature"]]
+        if len(signature) != len(self._allocated):  # a model that leaves nothing open has none
+            signature = list(self._allocated)
+        self.shape = tuple(
+            None if signature[axis] < 0 else size for axis, size in enumerate(self._allocated)
+        )
         self.outputs = tuple(str(one["name"]) for one in self._results)
 
     def feed(self, images: NDArray[np.float32]) -> NDArray[Any]:

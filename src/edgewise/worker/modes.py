@@ -20,6 +20,7 @@ from .job import Job, Protocol, WorkerError
 
 # A runtime is one file here; only the one that a job names is loaded, since a board has only one.
 RUNTIMES = {"onnxruntime": "ort", "litert": "litert"}
+_PACKAGES = {"litert": "ai-edge-litert"}  # where pip knows it by another name
 
 _INPUTS = 8  # random inputs in turn; data-dependent time shows
 _MEMORY_RUNS = 5
@@ -157,7 +158,8 @@ def _runtime(name: str) -> Any:
     except (ImportError, OSError) as error:
         raise WorkerError(
             f"{name} is not usable on this device: {error}. "
-            f"Install it for {sys.executable}, as in `python3 -m pip install {name}`."
+            f"Install it for {sys.executable}, as in `python3 -m pip install "
+            f"{_PACKAGES.get(name, name)}`."
         ) from error
 
 

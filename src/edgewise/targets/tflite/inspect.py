@@ -13,6 +13,7 @@ from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import DataError, ExportError, ModelError
 from edgewise.targets.target import ArtifactLayer
 from edgewise.targets.tflite import session
+from edgewise.targets.tflite.pooling import ONES
 from edgewise.targets.tflite.writer import CONTRACT_KEY
 from edgewise.worker import tflite
 from edgewise.worker.job import WorkerError
@@ -72,24 +73,22 @@ def _layers(model: Any, fast: frozenset[int]) -> Iterator[ArtifactLayer]:
         index = int(operator.inputs[1])
         while index in producers and _name(model, producers[index]) == "DEQUANTIZE":
             index = int(producers[index].inputs[0])
+        if _text(graph.tensors[index].name).endswith(ONES):
+            continue  # a mean, and no layer
         weight, source = graph.tensors[index], graph.tensors[int(operator.inputs[0])]
+        floats = schema.TensorType.FLOAT32
+        dynamic = source.type == floats != graph.tensors[int(operator.inputs[1])].type
+        operation = f"dynamic {name}" if dynamic else name
         is_fast = {index, int(operator.inputs[1])} & fast
         data = model.buffers[weight.buffer].data
         yield ArtifactLayer(
             name=_text(weight.name).removesuffix(".float16").removesuffix(".weight"),
-            operator=name if is_fast else f"{name} without XNNPACK",
+            operator=operation if is_fast else f"{operation} without XNNPACK",
             stored=_type(weight) if weight.buffer else "computed",
             weights=math.prod(int(size) for size in weight.shape) if weight.buffer else 0,
             size_bytes=0 if data is None else len(data),
-            activations=_activations(source, graph.tensors[int(operator.inputs[1])]),
+            activations="int8" if dynamic else "float" if source.type == floats else _type(source),
         )
-
-
-def _activations(source: Any, weight: Any) -> str:
-    """The type of the codes that a layer reads, or makes of its input, else `float`."""
-    if source.type == schema.TensorType.FLOAT32:
-        return "float" if weight.type == schema.TensorType.FLOAT32 else "int8"
-    return _type(source)
 
 
 def _name(model: Any, operator: Any) -> str:

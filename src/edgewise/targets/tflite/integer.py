@@ -20,6 +20,7 @@ Codes = tuple[Value, bool] | None
 WriteCodes = Callable[[Writing, fx.Node, Ending], Codes]
 
 # The runtime has tables for these results only.
+_FINEST = 0.6  # of those
 _SIGMOID, _TANH = Steps((1 / 256,), -128), Steps((1 / 128,), 0)
 
 
@@ -38,19 +39,27 @@ def _binary(operator: str, kind: str) -> WriteCodes:
     return write
 
 
-def _unary(operator: str, result: Steps, node: fx.Node, writing: Writing, ending: Ending) -> Codes:
-    if ending.steps != result:
+def _looked_up(
+    operator: str, result: Steps, writing: Writing, node: fx.Node, ending: Ending
+) -> Codes:
+    """A result from a table, in other steps if they are hardly finer: two roundings are then one
+    code at most.
+    """
+    name, inputs, steps = _name(ending), [writing.input(node)], ending.steps
+    if steps == result:
+        return writing.add(operator, inputs, name, shape_of(node), None, result), False
+    if steps.scale[0] < _FINEST * result.scale[0]:
         return None
-    inputs = [writing.input(node)]
-    return writing.add(operator, inputs, _name(ending), shape_of(node), None, result), False
+    value = writing.add(operator, inputs, f"{name}.table", shape_of(node), None, result)
+    return requantized(writing, value, name, steps), False
 
 
 def _sigmoid(writing: Writing, node: fx.Node, ending: Ending) -> Codes:
-    return _unary("LOGISTIC", _SIGMOID, node, writing, ending)
+    return _looked_up("LOGISTIC", _SIGMOID, writing, node, ending)
 
 
 def _tanh(writing: Writing, node: fx.Node, ending: Ending) -> Codes:
-    return _unary("TANH", _TANH, node, writing, ending)
+    return _looked_up("TANH", _TANH, writing, node, ending)
 
 
 def _leaky_relu(writing: Writing, node: fx.Node, ending: Ending) -> Codes:

@@ -13,6 +13,7 @@ from edgewise.targets.tflite.layout import is_same, padded
 from edgewise.targets.tflite.writing import NONE, Writing, argument, pair, shape_of, unsupported
 
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+ONES = ".ones"  # how the weights of a mean are called, which are no layer's
 _INT8 = np.iinfo(np.int8)
 
 
@@ -203,7 +204,7 @@ def average_codes(
     scale = np.float32(1 / found.divisor)
     ones = np.ones((1, *found.kernel, channels), np.int8)
     each = Steps((float(scale),) * channels, axis=3)
-    weight = writing.builder.constant(f"{node.name}.ones", ones, each)
+    weight = writing.builder.constant(f"{node.name}{ONES}", ones, each)
     step = float(np.float32(source.steps.scale[0]) * scale)
     bias = writing.builder.constant(
         f"{node.name}.none", np.zeros(channels, np.int32), Steps((step,) * channels)

@@ -38,6 +38,7 @@ CONTRACT_KEY = "edgewise.preprocessing"
 
 _FLOATS = (WeightedLayer, StoredLayer, DynamicLayer)
 _LOW, _HIGH = -128, 127
+_COARSEST = 256
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,12 @@ class _Writer(Writing):
             raise ExportError(
                 f"'{layer.form.path}' is on integers and what it gives is not quantized; no "
                 "runtime executes that. Train it with the placement 'target'."
+            )
+        if float(layer.step.max()) >= _COARSEST * ending.steps.scale[0]:
+            raise ExportError(
+                f"a sum of '{layer.form.path}' stands for {_COARSEST} times as much as a code of "
+                "its result, or more, which XNNPACK does not take; keep it in float with "
+                "--keep-float."
             )
         activation = ending.activation
         name = ending.last.name if activation is not None else f"{ending.last.name}.free"
