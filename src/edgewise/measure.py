@@ -41,14 +41,6 @@ _CHUNK_BYTES = 64_000_000
 _BATCH = 16
 
 
-_RUNTIMES = {".onnx": "onnxruntime", ".tflite": "litert"}  # by the suffix of an artifact
-
-
-def runtime_of(artifact: Path) -> str:
-    """The worker's name of what runs an artifact, packed or not, by its suffix."""
-    return _RUNTIMES.get(Path(artifact.name.removesuffix(SUFFIX)).suffix, "onnxruntime")
-
-
 @dataclass(frozen=True)
 class Variant:
     """An artifact to measure. runtime: the worker's name of what runs it."""

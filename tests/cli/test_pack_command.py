@@ -9,11 +9,11 @@ from torch import Tensor
 from edgewise.data.dataset import Dataset
 from edgewise.devices.local import LocalDevice
 from edgewise.graph.network import Network
-from edgewise.measure import run_artifact, runtime_of
+from edgewise.measure import run_artifact
 from edgewise.presets import INT8
 from edgewise.progress import silent
 from edgewise.steps.prune_links import PruneLinks
-from edgewise.targets.table import TARGETS, contract_of, target
+from edgewise.targets.table import TARGETS, contract_of, target, target_of
 from edgewise.worker.packed import unpack
 
 Said = Callable[..., tuple[int, Any, str]]
@@ -45,12 +45,12 @@ def test_a_packed_artifact_is_run_as_the_plain_one(
     assert path.stat().st_size == answer["result"]["packed"]
     assert answer["result"]["dense"] == artifact.stat().st_size
     assert contract_of(path) == contract_of(artifact)
-    assert runtime_of(path) == runtime_of(artifact)
+    assert target_of(path).runtime == target_of(artifact).runtime
     split, outputs = tiny_data.split("test"), []
     with LocalDevice() as device:
         for one in (artifact, path):
             outputs.append(run_artifact(device, one, split, tiny_data.contract, silent,
-                                        runtime_of(one)))  # fmt: skip
+                                        target_of(one).runtime))  # fmt: skip
     assert np.array_equal(outputs[0], outputs[1])
 
 

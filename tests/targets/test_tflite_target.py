@@ -14,7 +14,6 @@ from edgewise.data.preprocess import natural
 from edgewise.errors import ExportError, ModelError, ParityError, UsageError
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
-from edgewise.measure import runtime_of
 from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC, INT8_WEIGHTS
 from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.scheme import Scheme
@@ -302,6 +301,6 @@ def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_every_target_is_known_by_its_suffix_and_to_measurements() -> None:
     for kind in TARGETS.values():
         assert isinstance(target_of(Path(f"m{kind.suffix}")), kind)
-        assert runtime_of(Path(f"model{kind.suffix}")) == kind.runtime
+        assert target_of(Path(f"model{kind.suffix}.packed")).runtime == kind.runtime
     with pytest.raises(UsageError, match=r"\.onnx, \.tflite"):
         target_of(Path("m.bin"))

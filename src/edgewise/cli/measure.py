@@ -22,11 +22,12 @@ from edgewise.data import registry
 from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
-from edgewise.measure import FULL, QUICK, Inputs, Variant, measure, runtime_of
+from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
 from edgewise.series.files import save_series
 from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
 from edgewise.stats import Interval
+from edgewise.targets.table import target_of
 
 _IMAGES = 32  # in turn; enough to show time that depends on the data
 
@@ -136,7 +137,7 @@ def _variants(artifacts: tuple[Path, ...]) -> list[Variant]:
     """Named by the file, or by the whole path where files of two folders have one name."""
     stems = Counter(path.stem for path in artifacts)
     names = [path.stem if stems[path.stem] == 1 else str(path) for path in artifacts]
-    return list(map(Variant, names, artifacts, map(runtime_of, artifacts)))
+    return list(map(Variant, names, artifacts, (target_of(path).runtime for path in artifacts)))
 
 
 def _inputs(dataset: Dataset) -> Inputs:
