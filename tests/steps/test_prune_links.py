@@ -43,7 +43,7 @@ def test_every_criterion_leaves_the_asked_share_of_every_layer(
         left = int((weight != 0).sum())
         # Ties of greedy places are broken by position, and a refit may find an exact zero.
         assert abs(left - 0.5 * weight.numel()) <= 0.1 * weight.numel() + 1, path
-    assert made.held == {node.name for node, _ in network.layers()}
+    assert made.held == {str(node.target) for node, _ in network.layers()}
     after = weights(network)
     assert all(torch.equal(before[path], after[path]) for path in before)  # the user's own
 

@@ -29,6 +29,7 @@ from edgewise.targets.tflite.inspect import inspect_artifact, read_contract
 from edgewise.targets.tflite.session import runner
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.targets.tflite.writer import Written, write
+from edgewise.worker.runtimes import runtime_of
 
 W4A8 = Recipe("w4a8", (Fold(), Quantize(Scheme(4, 8))))
 W4A4 = Recipe("w4a4", (Fold(), Quantize(Scheme(4, 4))))
@@ -302,5 +303,7 @@ def test_every_target_is_known_by_its_suffix_and_to_measurements() -> None:
     for kind in TARGETS.values():
         assert isinstance(target_of(Path(f"m{kind.suffix}")), kind)
         assert target_of(Path(f"model{kind.suffix}.packed")).runtime == kind.runtime
+        for name in (f"model{kind.suffix}", f"a.b{kind.suffix}.packed"):
+            assert runtime_of(name) == kind.runtime
     with pytest.raises(UsageError, match=r"\.onnx, \.tflite"):
         target_of(Path("m.bin"))

@@ -20,6 +20,7 @@ from edgewise.targets.tflite.builder import Builder, Steps, options, serialize
 from edgewise.worker import modes, tflite
 from edgewise.worker.job import Protocol, WorkerError
 from edgewise.worker.litert import VERSION, Session
+from edgewise.worker.runtimes import RUNTIMES
 
 SHORT = Protocol("quick", samples=20, seconds=0.0, cap_s=10.0,
                  warm_up_count=4, warm_up_s=0.0, warm_up_cap_s=2.0, rounds=2)  # fmt: skip
@@ -107,7 +108,7 @@ def test_a_device_tells_that_it_has_it() -> None:
 def test_without_it_the_package_is_named_as_pip_knows_it(
     make_tflite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(modes.RUNTIMES, "litert", "not_there")
+    monkeypatch.setitem(RUNTIMES, "litert", "not_there")
     with pytest.raises(WorkerError, match="pip install ai-edge-litert"):
         modes.perform(job("latency", make_tflite()))
 

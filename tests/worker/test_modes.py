@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from edgewise.data.preprocess import Preprocessing, finished
 from edgewise.worker import facts, modes
 from edgewise.worker.job import MODES, Protocol, WorkerError
+from edgewise.worker.runtimes import RUNTIMES
 
 CONTRACT = Preprocessing(8, 8, 3, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
 SHORT = Protocol("quick", samples=20, seconds=0.0, cap_s=10.0,
@@ -175,7 +176,7 @@ def test_an_unknown_runtime_is_refused(make_onnx: Any) -> None:
 def test_a_runtime_that_is_not_installed_is_named(
     make_onnx: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(modes.RUNTIMES, "onnxruntime", "not_there")
+    monkeypatch.setitem(RUNTIMES, "onnxruntime", "not_there")
     with pytest.raises(WorkerError, match="pip install onnxruntime"):
         modes.perform(job("latency", make_onnx()))
     answer = modes.perform({"mode": "facts"})

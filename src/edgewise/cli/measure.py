@@ -27,7 +27,7 @@ from edgewise.series.files import save_series
 from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
 from edgewise.stats import Interval
-from edgewise.targets.table import target_of
+from edgewise.worker.runtimes import runtime_of
 
 _IMAGES = 32  # in turn; enough to show time that depends on the data
 
@@ -137,7 +137,7 @@ def _variants(artifacts: tuple[Path, ...]) -> list[Variant]:
     """Named by the file, or by the whole path where files of two folders have one name."""
     stems = Counter(path.stem for path in artifacts)
     names = [path.stem if stems[path.stem] == 1 else str(path) for path in artifacts]
-    return list(map(Variant, names, artifacts, (target_of(path).runtime for path in artifacts)))
+    return list(map(Variant, names, artifacts, (runtime_of(path.name) for path in artifacts)))
 
 
 def _inputs(dataset: Dataset) -> Inputs:

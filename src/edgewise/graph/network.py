@@ -22,7 +22,7 @@ class Network:
     regions: name -> globs on paths; ranges: node name -> values seen in calibration;
     half: weights are stored in half precision and widened when loaded; reference: the float network
     of the same nodes that a quantized one was made of, while steps that refine it are to come;
-    held: nodes of layers whose zero weights are links that were pruned and stay so in training.
+    held: submodules whose zero weights are links that were pruned and stay so in training.
     """
 
     name: str
@@ -55,8 +55,7 @@ class Network:
 
     def held_weights(self) -> tuple[str, ...]:
         """Names of the parameters whose zeros are held."""
-        calls = (node for node in self.module.graph.nodes if node.name in self.held)
-        return tuple(f"{node.target}.weight" for node in calls)
+        return tuple(f"{name}.weight" for name in sorted(self.held))
 
     def example(self, batch: int = 1) -> Tensor:
         """A tensor of zeros in the network's input shape."""

@@ -73,7 +73,7 @@ class PruneLinks(Step):
             changed = refit_biases(network, kept, means)
         else:
             changed = zeroed(network, kept)
-        return replace(changed, held=network.held | {node.name for node in nodes}, ranges={})
+        return replace(changed, held=network.held | {str(node.target) for node in nodes}, ranges={})
 
     def _nodes(self, network: Network) -> list[fx.Node]:
         nodes = [

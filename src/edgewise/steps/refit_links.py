@@ -43,13 +43,13 @@ def refit_weights(network: Network, split: Split, kept: Masks, progress: Progres
     if not all(bool(torch.isfinite(batch).all()) for batch in batches):
         raise DataError(f"an image of {split.name} holds values that are not finite; remove it.")
     changed = network.copy()
-    ours = {node.name: node for node in changed.module.graph.nodes}
+    ours = {str(node.target): node for node, _ in changed.layers()}
     before, after = Walk(network.module, batches), Walk(changed.module, batches)
     known: dict[int, WeightedLayer] = {}
     for done, (node, mask) in enumerate(kept.items(), 1):
         layer = module_of(network.module, node)
         assert isinstance(layer, WeightedLayer)
-        inputs = list(after.inputs(ours[node.name]))
+        inputs = list(after.inputs(ours[str(node.target)]))
         wanted = [layer.form.run(one, layer.weight, layer.bias) for one in before.inputs(node)]
         if id(layer.weight) not in known:
             known[id(layer.weight)] = _refit(layer, mask, list(zip(inputs, wanted, strict=True)))

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from . import clock, facts, images, packed
 from .job import Job, Protocol, WorkerError
+from .runtimes import RUNTIMES
 
-# A runtime is one file here; only the one that a job names is loaded, since a board has only one.
-RUNTIMES = {"onnxruntime": "ort", "litert": "litert"}
 _PACKAGES = {"litert": "ai-edge-litert"}  # where pip knows it by another name
 
 _INPUTS = 8  # random inputs in turn; data-dependent time shows
