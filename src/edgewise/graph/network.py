@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.histogram import Histogram
 from edgewise.graph.layer import WeightedLayer
+from edgewise.graph.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Network:
     first and None) and `path` (of the user's layer it came from);
     regions: name -> globs on paths; ranges: node name -> values seen in calibration;
     half: weights are stored in half precision and widened when loaded; reference: the float network
-    of the same nodes that a quantized one was made of, while steps that refine it are to come.
+    of the same nodes that a quantized one was made of, while steps that refine it are to come;
+    cuts: how channels were removed since the network was captured, one after the other.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Network:
     ranges: Mapping[str, Histogram] = field(default_factory=dict)
     half: bool = False
     reference: "Network | None" = None
+    cuts: tuple[Plan, ...] = ()
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for a batch of network inputs."""
