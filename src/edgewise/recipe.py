@@ -19,6 +19,7 @@ from edgewise.steps.dynamic import Dynamic
 from edgewise.steps.equalize import Equalize
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
+from edgewise.steps.prune_channels import PruneChannels
 from edgewise.steps.qat import Material, Qat
 from edgewise.steps.quantize import Quantize
 from edgewise.steps.step import Step
@@ -29,7 +30,7 @@ from edgewise.training.schedule import Curves
 SCHEMA = "recipe/1"
 STEPS: tuple[type[Step], ...] = (
     Fold, Equalize, Calibrate, Quantize, Qat, AdaRound, BiasCorrect, Half, StoreWeights,
-    Dynamic,
+    Dynamic, PruneChannels,
 )  # fmt: skip
 
 Settings = TypeVar("Settings")
