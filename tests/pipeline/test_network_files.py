@@ -157,8 +157,11 @@ HEADERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "twice": (lambda h: {**h, "cuts": h["cuts"] * 2}, "and the channel plan keeps number"),
     "of another": (lambda h: {**h, "cuts": [{"x": h["cuts"][0][FIRST]}]}, "names 'x', and the net"),
     "other options": (
-        lambda h: {**h, "model": {"name": "vgg16", "options": {"width": 0.125}}},
-        "contradicts itself|are of another network",
+        lambda h: {
+            **h,
+            "model": {"name": "vgg16", "options": {"width": 0.0625, "batch_norm": False}},
+        },
+        "and the network has no such layer",
     ),
 }
 

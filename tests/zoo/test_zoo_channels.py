@@ -52,7 +52,5 @@ def test_a_network_of_others_is_cut(name: str) -> None:
     with torch.no_grad():
         found, truth = smaller(images), whole(images)
     before, after = (sum(c.macs for c in layer_costs(one)) for one in (network, smaller))
-    print(f"{name}: {len(possible)} of {len(groups)} groups, {1 - after / before:.1%} of MACs")
-    print({group.reason for group in groups if group.reason is not None})
     assert torch.allclose(found, truth, rtol=1e-4, atol=2e-5 * float(truth.abs().max()))
     assert 1 - after / before > NETWORKS[name][1]

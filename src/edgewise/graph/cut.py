@@ -112,8 +112,10 @@ def _without(made: Network, parts: Parts) -> Network:
         if type(target) is WeightedLayer:
             smaller = _sliced(slicer, node, target, parts)
             if smaller is not None:
-                layer, layers[str(node.target)] = smaller
+                layer, kept = smaller
                 made.module.set_submodule(str(node.target), layer)
+                if not is_depthwise(target):
+                    layers[str(node.target)] = kept
         elif isinstance(target, nn.BatchNorm2d) and node in parts:
             norm = slicer.norm(target, parts[node].kept)
             made.module.set_submodule(str(node.target), norm)

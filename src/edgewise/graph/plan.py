@@ -20,7 +20,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Plan:
-    """One cut: layers, by their submodule in the graph, that are smaller than they were before."""
+    """One cut: layers, by their submodule in the graph, that are smaller than they were before.
+
+    Those that pass channels on one by one are not named: they follow the others.
+    """
 
     layers: Mapping[str, Kept]
 

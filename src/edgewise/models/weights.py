@@ -60,7 +60,10 @@ def save_weights(
 def write_weights(path: Path, weights: Weights) -> None:
     """Write tensors, which share no memory, with what goes into the header."""
     assert weights.contract is not None
-    header = {"model": dict(weights.model or {}), "preprocessing": weights.contract.to_json()}
+    header: dict[str, Any] = {
+        "model": dict(weights.model or {}),
+        "preprocessing": weights.contract.to_json(),
+    }
     if weights.cuts:
         header["cuts"] = list(weights.cuts)
     content = save(dict(weights.tensors), {_KEY: json.dumps(header, sort_keys=True)})

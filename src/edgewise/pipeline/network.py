@@ -29,12 +29,12 @@ def captured(loaded: Loaded, contract: Preprocessing) -> Network:
     if not isinstance(model, Uncut):
         return capture(model, contract, loaded.name)
     network = capture(model.architecture, contract, loaded.name)
+    _fit(network, model.weights.tensors)
     try:
         for plan in model.weights.cuts:
             network = cut_by(network, Plan.from_json(plan))
     except ModelError as error:
         raise ModelError(f"{model.path}: {error}") from error
-    _fit(network, model.weights.tensors)
     apply_weights(network.module, model.weights, model.path)
     return network
 
