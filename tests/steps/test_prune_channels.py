@@ -87,7 +87,7 @@ def test_what_is_kept_keeps_its_channels(
 def test_compensation_comes_nearer_to_the_whole_network(
     captured: Callable[[str], Network], tiny_data: Dataset, tiny_images: Tensor
 ) -> None:
-    step = PruneChannels(0.3, "channels", "magnitude")
+    step = PruneChannels(0.3, "channels", "magnitude", statistics=False)
     with torch.no_grad():
         truth = captured("plain")(tiny_images)
         errors = [
@@ -95,6 +95,37 @@ def test_compensation_comes_nearer_to_the_whole_network(
             for one in (step, replace(step, compensate=False))
         ]
     assert errors[0] < errors[1]
+
+
+def test_statistics_are_those_of_the_images(
+    captured: Callable[[str], Network], tiny_data: Dataset
+) -> None:
+    """Of a layer that is whole, too, and never in the network that was given."""
+    network, split = captured("residual"), tiny_data.split("calibration")
+    before = {name: value.clone() for name, value in network.module.state_dict().items()}
+    step = PruneChannels(0.3, "channels", batch_size=24, keep=("two.*",))
+    smaller = Recipe("x", (step,)).apply(network, split).network
+    images = torch.from_numpy(next(split.batches(24, network.contract)))
+    seen: dict[str, Tensor] = {}
+    for node, layer in smaller.layers():
+        if layer.batch_norm is not None:
+            layer.batch_norm.register_forward_pre_hook(
+                lambda _, given, name=node.name: seen.update({name: given[0]})
+            )
+    with torch.no_grad():
+        smaller(images)
+    assert len(seen) == 2
+    for node, layer in smaller.layers():
+        if layer.batch_norm is not None:
+            mean, variance = layer.batch_norm.running_mean, layer.batch_norm.running_var
+            assert mean is not None
+            assert variance is not None
+            # While training, BatchNorm divides by the variance of the sample: 1/n, not 1/(n - 1).
+            assert torch.allclose(mean, seen[node.name].mean((0, 2, 3)), atol=1e-3)
+            assert torch.allclose(variance, seen[node.name].var((0, 2, 3)), rtol=5e-3)
+            assert not layer.batch_norm.training
+    after = network.module.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_calibration_that_no_longer_holds_is_refused(
@@ -119,6 +150,15 @@ def test_images_that_are_not_finite_are_refused(
     monkeypatch.setattr(type(split), "batches", lambda *_: iter((images,)))
     with pytest.raises(DataError, match="image 0 or one of the 2"):
         Recipe("x", (PruneChannels(),)).apply(captured("plain"), split)
+
+
+def test_statistics_of_single_images_are_refused(
+    captured: Callable[[str], Network], tiny_data: Dataset
+) -> None:
+    with pytest.raises(DataError, match="at least two images"):
+        pruned(captured("plain"), tiny_data, PruneChannels(0.3, batch_size=1))
+    pruned(captured("plain"), tiny_data, PruneChannels(0.3, batch_size=1, statistics=False))
+    pruned(captured("plain"), tiny_data, PruneChannels(0.3, batch_size=23))
 
 
 @pytest.mark.parametrize(

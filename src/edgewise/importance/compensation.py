@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgewise.errors import DataError
 from edgewise.graph.channels.masks import Choice, chosen_parts
 from edgewise.graph.channels.sliced import Slicer
 from edgewise.graph.channels.weighted import is_depthwise, outputs
@@ -78,3 +79,31 @@ def compensate(smaller: Network, means: Mapping[str, Tensor]) -> None:
             old = 0.0 if layer.bias is None else layer.bias.detach().double()
             bias = (old + mean).to(layer.weight.dtype)
             layer.bias = nn.Parameter(bias, requires_grad=layer.weight.requires_grad)
+
+
+@torch.no_grad()
+def reestimate(smaller: Network, batches: Iterable[Tensor]) -> None:
+    """Set BatchNorm's statistics to those that a network which was just cut has on images: with
+    fewer inputs sums vary less, and layer by layer the signal would fade.
+
+    A batch of one image is left out, as it may have no variance; raises DataError where all are.
+    """
+    module = smaller.module
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    momenta = [(norm.momentum, norm.training) for norm in norms]
+    for norm in norms:
+        for name, buffer in list(norm.named_buffers()):  # those of whole layers are the user's own
+            setattr(norm, name, buffer.clone())
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average of what follows
+        norm.train()
+    count = 0
+    for images in batches if norms else ():
+        if len(images) > 1:
+            module(images)
+            count += 1
+    if norms and not count:
+        raise DataError("statistics of BatchNorm need batches of at least two images.")
+    for norm, (momentum, training) in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.train(training)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgewise.errors import ModelError
 from edgewise.graph.channels.groups import ChannelGroup
@@ -51,15 +52,17 @@ def uniform(groups: Sequence[ChannelGroup], share: float, multiple: int) -> Coun
 def within_macs(
     network: Network, groups: Sequence[ChannelGroup], scores: Scores, share: float, multiple: int
 ) -> Counts:
-    """Channels go, one multiple after the other, where the score lost per MAC saved is least, until
-    that share of the network's MACs is gone.
+    """Channels go, one multiple after the other, where least is lost per MAC saved, until that
+    share of the network's MACs is gone.
 
-    Raises ModelError when so much cannot go.
+    Layers stand one behind the other, so what they keep multiplies: the loss is the logarithm of
+    the share of a group's scores that is left, and the last channels of a group are dear. Raises
+    ModelError when so much cannot go.
     """
     macs = _macs(network, groups)
     steps = np.array([stride(group, multiple) for group in groups])
     sizes = np.array([group.size for group in groups])
-    lost = [np.r_[0.0, torch.cumsum(scores[g.name].sort().values, 0).numpy()] for g in groups]
+    lost = [_lost(scores[group.name]) for group in groups]
     left, whole = sizes.copy(), macs.total(sizes)
     while (now := macs.total(left)) > (1 - share) * whole:
         # To the next multiple below; what is left then is never nothing.
@@ -77,6 +80,17 @@ def within_macs(
         chosen = int(np.argmin(np.where(possible, np.array(price) / saved, np.inf)))
         left[chosen] = after[chosen]
     return {group.name: int(count) for group, count in zip(groups, left, strict=True)}
+
+
+def _lost(scores: Tensor) -> Matrix:
+    """What is lost when 0, 1, ... of the lowest are removed: T log(T / kept), of scores with sum T,
+    which for a few is the sum of theirs.
+    """
+    total = float(scores.sum())
+    if total <= 0:
+        return np.zeros(len(scores) + 1)
+    gone = np.r_[0.0, torch.cumsum(scores.sort().values, 0).numpy()]
+    return np.asarray(-total * np.log(np.maximum(1 - gone / total, 1e-12)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from edgewise.graph.cut import cut
 from edgewise.graph.network import Network
 from edgewise.graph.regions import covers
 from edgewise.importance.channels import CRITERIA, Scores, magnitude_scores, shapley_scores
-from edgewise.importance.compensation import compensate, lost_means
+from edgewise.importance.compensation import compensate, lost_means, reestimate
 from edgewise.importance.widths import best, uniform, within_macs
 from edgewise.progress import Progress
 from edgewise.steps.step import Step
@@ -31,7 +31,8 @@ class PruneChannels(Step):
     every group alike; criterion: of worth, shapley (by what layers read) or magnitude (by the
     weights that make them); multiple: of which widths stay, where they are at least twice that;
     images: to judge by, at most; compensate: the mean of what a layer loses goes into its bias;
-    keep: names of regions, or globs on layers, whose channels stay.
+    statistics: those of BatchNorm are taken anew, of the same images; keep: names of regions, or
+    globs on layers, whose channels stay.
     """
 
     name: ClassVar[str] = "prune-channels"
@@ -44,6 +45,7 @@ class PruneChannels(Step):
     images: int = 256
     batch_size: int = 16
     compensate: bool = True
+    statistics: bool = True
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ class PruneChannels(Step):
         if self.compensate:
             batches = self._batches(network, data, progress, "compensate")
             compensate(smaller, lost_means(network, choice, batches))
+        if self.statistics:
+            reestimate(smaller, self._batches(smaller, data, progress, "statistics"))
         return smaller
 
     def _groups(self, network: Network) -> tuple[ChannelGroup, ...]:
