@@ -25,6 +25,7 @@ from edgewise.steps.dynamic import Dynamic
 from edgewise.steps.equalize import Equalize
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
+from edgewise.steps.prune_channels import PruneChannels
 from edgewise.steps.quantize import Quantize
 from edgewise.steps.step import Step
 from edgewise.steps.store_weights import StoreWeights
@@ -52,6 +53,7 @@ def test_any_settings_go_through_json_and_back(
     bits: tuple[int, int], ranges: str, globs: list[str], images: int
 ) -> None:
     steps = (
+        PruneChannels(images=images, of="channels", share=1 / (images + 1), keep=tuple(globs)),
         Fold(), Equalize(sweeps=images), Calibrate(images),
         Quantize(Scheme(*bits), ranges, tuple(globs)), BiasCorrect(images),
         AdaRound(images, weight=images / 3, scales="keep"), BiasCorrect(),
@@ -100,7 +102,8 @@ def test_applying_twice_gives_the_same(
         (StoreWeights(), Half()), (StoreWeights(), Quantize()), (StoreWeights(), StoreWeights()),
         (Dynamic(), Half()), (Dynamic(), Fold()), (Quantize(), Dynamic()), (Dynamic(), Dynamic()),
         (AdaRound(),), (Fold(), BiasCorrect(), Quantize()), (Quantize(), Equalize()),
-        (Quantize(), AdaRound(), Fold()),
+        (Quantize(), AdaRound(), Fold()), (Quantize(), PruneChannels()),
+        (StoreWeights(), PruneChannels()), (Dynamic(), PruneChannels()),
     ],
 )  # fmt: skip
 def test_orders_that_cannot_work_are_refused_when_the_recipe_is_made(
@@ -163,7 +166,7 @@ def written(*steps: Any, **more: Any) -> dict[str, Any]:
         ({"schema": SCHEMA, "name": "x", "steps": {}}, "name and a list"),
         ({"schema": SCHEMA, "steps": []}, "name and a list"),
         (written(name=5), "name and a list"),
-        (written("fold"), "not a step; known steps are fold, equalize, prune-links, finetune, "),
+        (written("fold"), "not a step; known steps are fold, equalize, prune-channels, "),
         (written({}), "not a step"), (written({"step": "prune"}), "not a step"),
         (written({"step": []}), "not a step"), (written({"step": {}}), "not a step"),
         (written({"step": "fold", "bits": 8}), "step 'fold' has no setting 'bits'; it has none"),
@@ -186,6 +189,10 @@ def written(*steps: Any, **more: Any) -> dict[str, Any]:
         (written({"step": "quantize", "scheme": {"weight_bits": "8"}}), "'weight_bits' of"),
         (written({"step": "quantize", "scheme": {"weight_bits": 5}}), "5 bits are not offered"),
         (written({"step": "quantize"}, {"step": "fold"}), "cannot follow"),
+        (written({"step": "prune-channels", "share": 1.0}), "between 0 and 1, not 1.0"),
+        (written({"step": "prune-channels", "of": "layers"}), "macs or channels, not 'layers'"),
+        (written({"step": "prune-channels", "criterion": "x"}), "shapley or magnitude, not 'x'"),
+        (written({"step": "prune-channels", "multiple": 0}), "at least one"),
     ],
 )  # fmt: skip
 def test_malformed_recipes_are_refused_with_the_place(value: Any, match: str) -> None:

@@ -21,6 +21,7 @@ from edgewise.steps.finetune import Finetune
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
 from edgewise.steps.material import Material
+from edgewise.steps.prune_channels import PruneChannels
 from edgewise.steps.prune_links import PruneLinks
 from edgewise.steps.qat import Qat
 from edgewise.steps.quantize import Quantize
@@ -31,8 +32,8 @@ from edgewise.training.schedule import Curves
 
 SCHEMA = "recipe/1"
 STEPS: tuple[type[Step], ...] = (
-    Fold, Equalize, PruneLinks, Finetune, Calibrate, Quantize, Qat, AdaRound, BiasCorrect, Half,
-    StoreWeights, Dynamic,
+    Fold, Equalize, PruneChannels, PruneLinks, Finetune, Calibrate, Quantize, Qat, AdaRound,
+    BiasCorrect, Half, StoreWeights, Dynamic,
 )  # fmt: skip
 
 Settings = TypeVar("Settings")

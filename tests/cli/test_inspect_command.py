@@ -10,7 +10,12 @@ from onnx import TensorProto, helper
 
 from edgewise.cli.main import main
 from edgewise.data.dataset import Dataset
+from edgewise.data.preprocess import natural
+from edgewise.graph.capture import capture
+from edgewise.graph.cut import cut
 from edgewise.graph.network import Network
+from edgewise.models.builtin import build
+from edgewise.pipeline.network import save_network
 from edgewise.presets import FP16
 from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Compressed, Recipe
@@ -154,3 +159,20 @@ def test_an_artifact_of_others_may_name_nothing(said: Said, tmp_path: Path) -> N
     assert (layer["stored"], layer["weights"], layer["activations"]) == ("float", 6, "float")
     assert layer["size_bytes"] >= 24
     assert "Conv" in layer["operator"] or layer["operator"] == "unknown"
+
+
+def test_a_network_that_has_lost_channels(said: Said, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    options = {"width": 0.0625}
+    network = capture(build("vgg16", options), natural((3, 32, 32)), "vgg16")
+    path = tmp_path / "pruned.safetensors"
+    save_network(cut(network, {"features_0": (0, 3)}), path, {"name": "vgg16", "options": options})
+    code, answer, err = said("inspect", "vgg16", "--weights", path)
+    assert (code, err) == (0, "")
+    first, second, *_ = answer["result"]["layers"]
+    assert first["output_shape"] == [2, 32, 32]
+    assert second["macs"] == 4 * 2 * 9 * 32 * 32
+    path.write_bytes(path.read_bytes()[:-1])
+    code, answer, _ = said("inspect", "vgg16", "--weights", path)
+    assert code == 4
+    assert "not whole safetensors" in answer["error"]

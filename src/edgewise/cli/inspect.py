@@ -10,9 +10,9 @@ from rich.table import Table
 from edgewise import units
 from edgewise.cli.common import console, emit, json_option, parse_shape
 from edgewise.cli.models import contract_without_data, model_options, parse_options
-from edgewise.graph.capture import capture
 from edgewise.graph.cost import LayerCost, layer_costs
 from edgewise.models.load import load_model
+from edgewise.pipeline.network import captured
 from edgewise.targets.table import TARGETS, target_of
 from edgewise.targets.target import ArtifactLayer
 
@@ -42,7 +42,7 @@ def command(  # noqa: PLR0913 - one argument an option
         return
     loaded = load_model(model, weights, parse_options(options))
     contract = contract_without_data(loaded, parse_shape(input_shape))
-    costs = layer_costs(capture(loaded.module, contract, loaded.name))
+    costs = layer_costs(captured(loaded, contract))
     if as_json:
         emit("inspect", {"model": loaded.source, "layers": [asdict(cost) for cost in costs]})
     else:

@@ -20,9 +20,9 @@ from edgewise.cli.common import (
 from edgewise.cli.keep_float import KIND, kept_float
 from edgewise.cli.models import load_both, model_options, parse_options
 from edgewise.errors import UsageError
-from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
 from edgewise.models.load import Loaded, load_model
+from edgewise.pipeline.network import captured
 from edgewise.quant.scheme import Scheme
 from edgewise.report import panels, sensitivity
 from edgewise.sensitivity.analysis import BY, Analysis, Request, analyse
@@ -110,7 +110,7 @@ def command(  # noqa: PLR0913 - one argument an option
         keep_float=kept_float(keep_float, loaded.inputs),
     )
     dataset, contract = load_both(loaded, data, root, parse_shape(input_shape), seed)
-    network = _with_regions(capture(loaded.module, contract, loaded.name), named)
+    network = _with_regions(captured(loaded, contract), named)
     with progress_bars() as progress:
         found = analyse(Request(network, dataset, quantize, by, images, seed), progress)
     result = {"model": loaded.source, "inputs": dict(loaded.inputs), **found.to_json()}

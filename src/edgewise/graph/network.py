@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.histogram import Histogram
 from edgewise.graph.layer import WeightedLayer
+from edgewise.graph.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Network:
     regions: name -> globs on paths; ranges: node name -> values seen in calibration;
     half: weights are stored in half precision and widened when loaded; reference: the float network
     of the same nodes that a quantized one was made of, while steps that refine it are to come;
-    held: submodules whose zero weights are links that were pruned and stay so in training.
+    held: submodules whose zero weights are links that were pruned and stay so in training;
+    cuts: how channels were removed since the network was captured, one after the other.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Network:
     half: bool = False
     reference: "Network | None" = None
     held: frozenset[str] = frozenset()
+    cuts: tuple[Plan, ...] = ()
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for a batch of network inputs."""

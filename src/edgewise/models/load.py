@@ -22,12 +22,31 @@ from edgewise.models.weights import Weights, apply_weights, load_weights
 Shape = tuple[int, int, int]
 
 
+class Uncut(nn.Module):
+    """An architecture whose weights are those of a smaller network: it has to be captured and cut
+    first. Called before that, it raises ModelError.
+    """
+
+    def __init__(self, architecture: nn.Module, weights: Weights, path: Path) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.weights = weights
+        self.path = path
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise ModelError(
+            f"{self.path} is of a network that has lost channels, which is whole only as a graph: "
+            "get it from edgewise.pipeline.network.captured"
+        )
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A network ready to be captured.
 
-    source: what was asked for; input_shape: channels, height, width, or None where neither the
-    model nor its weights say; contract: stored with the weights, if it was; inputs: digests.
+    source: what was asked for; module: ready to run, or an Uncut one; input_shape: channels,
+    height, width, or None where neither the model nor its weights say; contract: stored with the
+    weights, if it was; inputs: digests.
     """
 
     name: str
@@ -73,11 +92,14 @@ def _built_in(name: str, path: Path | None, options: Mapping[str, Any] | None) -
     chosen = options if options is not None else stored
     if weights is None or path is None:
         return Loaded(name, name, build(name, chosen), entry.input_shape)
+    contract = weights.contract
+    if weights.cuts:
+        module: nn.Module = Uncut(build(name, chosen), weights, path)
+        return Loaded(name, name, module, entry.input_shape, contract, {"weights": weights.digest})
     # On no device: its values are neither drawn nor stored, they come from the file.
     with paused_collector(), torch.device("meta"):
         module = build(name, chosen)
     apply_weights(module, weights, path, assign=True)
-    contract = weights.contract
     return Loaded(name, name, module, entry.input_shape, contract, {"weights": weights.digest})
 
 
@@ -94,12 +116,15 @@ def _stored_options(name: str, weights: Weights | None) -> Mapping[str, Any]:
 
 
 def _with_weights(loaded: Loaded, path: Path) -> Loaded:
-    weights = load_weights(path)
-    apply_weights(loaded.module, weights, path)
+    weights, module = load_weights(path), loaded.module
+    if weights.cuts:
+        module = Uncut(module, weights, path)
+    else:
+        apply_weights(module, weights, path)
     return Loaded(
         loaded.name,
         loaded.source,
-        loaded.module,
+        module,
         loaded.input_shape,
         weights.contract,
         {**loaded.inputs, "weights": weights.digest},

@@ -29,13 +29,14 @@ class Weights:
     """Tensors by name, and what was stored with them.
 
     model: built-in name and its options, where the file was written by us; digest: SHA-256 of the
-    file.
+    file; cuts: parsed JSON of the plans by which channels were removed from the network first.
     """
 
     tensors: Mapping[str, Tensor]
     digest: str
     model: Mapping[str, Any] | None = None
     contract: Preprocessing | None = None
+    cuts: tuple[Any, ...] = ()
 
 
 def save_weights(
@@ -49,12 +50,24 @@ def save_weights(
 
     half: matrices and kernels in half precision; what has one dimension is small, and may not fit.
     """
-    header = {"model": dict(model), "preprocessing": contract.to_json()}
     tensors = {
         name: (value.half() if half and value.ndim > 1 else value).contiguous()
         for name, value in module.state_dict().items()
     }
-    store.write_bytes(path, save(tensors, {_KEY: json.dumps(header, sort_keys=True)}))
+    write_weights(path, Weights(tensors, "", model, contract))
+
+
+def write_weights(path: Path, weights: Weights) -> None:
+    """Write tensors, which share no memory, with what goes into the header."""
+    assert weights.contract is not None
+    header: dict[str, Any] = {
+        "model": dict(weights.model or {}),
+        "preprocessing": weights.contract.to_json(),
+    }
+    if weights.cuts:
+        header["cuts"] = list(weights.cuts)
+    content = save(dict(weights.tensors), {_KEY: json.dumps(header, sort_keys=True)})
+    store.write_bytes(path, content)
 
 
 def load_weights(path: Path) -> Weights:
@@ -121,7 +134,10 @@ def _read_safetensors(path: Path) -> Weights:
         parsed = None if contract is None else Preprocessing.from_json(contract)
     except (DataError, AttributeError) as error:
         raise ModelError(f"the header of {path} is malformed: {error}") from error
-    return Weights(tensors, store.digest_file(path), header.get("model"), parsed)
+    cuts = header.get("cuts", [])
+    if not isinstance(cuts, list):
+        raise ModelError(f"the header of {path} is malformed: its cuts are no list.")
+    return Weights(tensors, store.digest_file(path), header.get("model"), parsed, tuple(cuts))
 
 
 def _read_checkpoint(path: Path) -> Weights:

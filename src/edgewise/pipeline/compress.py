@@ -11,12 +11,12 @@ import torch
 from edgewise import bundle, store
 from edgewise.data.dataset import Split
 from edgewise.errors import UsageError
-from edgewise.graph.capture import capture
 from edgewise.graph.cost import activation_count, layer_costs
 from edgewise.graph.network import Network
 from edgewise.measure import Inputs, Variant, measure, run_artifact
 from edgewise.parity import Predictions, classes_of, compare, predict
 from edgewise.pipeline.manifest import Made, manifest
+from edgewise.pipeline.network import captured
 from edgewise.pipeline.request import BASELINE, Request
 from edgewise.progress import Progress
 from edgewise.quant.record import quantizer_record
@@ -34,7 +34,7 @@ _TIMED_IMAGES = 32
 def compress(request: Request, progress: Progress) -> bundle.Bundle:
     """Make the bundle; the folder appears when everything in it is done and verified."""
     torch.manual_seed(request.seed)
-    network = capture(request.model.module, request.contract, request.model.name)
+    network = captured(request.model, request.contract)
     with bundle.building(request.out) as folder:
         work = _Work(request, network, folder, progress)
         variants = [work.variant(recipe) for recipe in (BASELINE, *request.recipes)]

@@ -1,0 +1,1 @@
+"""Which channels of a network belong together, so that they can only be removed together."""
