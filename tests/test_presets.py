@@ -1,6 +1,6 @@
 import pytest
 
-from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, PRESETS
+from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, PRESETS, SMALL, TINY
 from edgewise.quant.scheme import Scheme
 from edgewise.steps.qat import Qat
 
@@ -11,6 +11,7 @@ def test_presets_are_named_by_themselves_and_the_baseline_is_none_of_them() -> N
         for name in (
             "fp16", "int8-weights", "int8-dynamic", "int8",
             "int8-qat", "w4a8-qat", "w4a4-qat", "w2a8-qat", "w2a2-qat",
+            "small", "tiny",
         )
     }  # fmt: skip
     assert FLOAT32.name not in PRESETS
@@ -22,6 +23,8 @@ def test_what_presets_do() -> None:
     assert [step.name for step in INT8_WEIGHTS.steps] == ["fold", "weight-only"]
     assert [step.name for step in INT8_DYNAMIC.steps] == ["fold", "dynamic"]
     assert [step.name for step in INT8.steps] == ["fold", "calibrate", "quantize"]
+    for recipe in (SMALL, TINY):
+        assert [step.name for step in recipe.steps] == ["prune-channels", "finetune", "qat"]
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("-qat")])

@@ -8,8 +8,11 @@ from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Recipe
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.dynamic import Dynamic
+from edgewise.steps.finetune import GENTLE as FINETUNE
+from edgewise.steps.finetune import Finetune
 from edgewise.steps.fold import Fold
 from edgewise.steps.half import Half
+from edgewise.steps.prune_channels import PruneChannels
 from edgewise.steps.qat import GENTLE, Qat
 from edgewise.steps.quantize import Quantize
 from edgewise.steps.store_weights import StoreWeights
@@ -36,6 +39,17 @@ TRAINED = (
     _trained(Scheme(2, 2), 16, 0.04, "w8a8:1", "w4a4:6"),
 )
 
+
+def _cut(name: str, share: float, epochs: int, bits: Recipe) -> Recipe:
+    schedule = replace(FINETUNE, epochs=epochs, peak_lr=0.05, distill=1.0)
+    return Recipe(name, (PruneChannels(share), Finetune(schedule), *bits.steps))
+
+
+# Channels go first: what is left is trained back, and quantized last.
+SMALL = _cut("small", 0.5, 8, TRAINED[0])
+TINY = _cut("tiny", 0.7, 16, TRAINED[1])
+
 PRESETS: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (FP16, INT8_WEIGHTS, INT8_DYNAMIC, INT8, *TRAINED)
+    recipe.name: recipe
+    for recipe in (FP16, INT8_WEIGHTS, INT8_DYNAMIC, INT8, *TRAINED, SMALL, TINY)
 }

@@ -109,6 +109,11 @@ class Recipe:
         return any(step.quantizes for step in self.steps)
 
     @property
+    def keeps_function(self) -> bool:
+        """Whether the result is the network itself, but for rounding."""
+        return not self.trains and not any(step.prunes for step in self.steps)
+
+    @property
     def trains(self) -> bool:
         """Whether labelled images to train on are needed."""
         return any(isinstance(step, Qat | Finetune) for step in self.steps)
@@ -128,6 +133,8 @@ class Recipe:
             raise RecipeError(f"recipe '{self.name}' needs calibration images and got none.")
         if self.trains and material is None:
             raise RecipeError(f"recipe '{self.name}' trains, and got no images to train on.")
+        if material is not None and material.teacher is None:
+            material = replace(material, teacher=network.copy().module.eval())
         current, notes = network.copy(), []
         refined = any(step.refines for step in self.steps)
         for place, step in enumerate(self.steps):

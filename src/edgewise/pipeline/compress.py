@@ -133,7 +133,7 @@ class _Work:
         reference = variants[0].compressed.network
         images = self.check_images()
         for variant in variants:
-            if variant.recipe.quantizes and not variant.recipe.trains:  # else it is no noise
+            if variant.recipe.quantizes and variant.recipe.keeps_function:  # else it is no noise
                 layers = layer_noise(reference, variant.compressed.network, images)
                 macs = {entry.layer: entry.macs for entry in variant.export.executions}
                 result = {

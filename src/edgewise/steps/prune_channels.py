@@ -37,6 +37,7 @@ class PruneChannels(Step):
 
     name: ClassVar[str] = "prune-channels"
     needs_data: ClassVar[bool] = True
+    prunes: ClassVar[bool] = True
 
     share: float = 0.5
     of: str = "macs"

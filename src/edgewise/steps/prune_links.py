@@ -35,6 +35,7 @@ class PruneLinks(Step):
 
     name: ClassVar[str] = "prune-links"
     needs_data: ClassVar[bool] = True
+    prunes: ClassVar[bool] = True
 
     sparsity: float = 0.9
     criterion: str = "wanda"

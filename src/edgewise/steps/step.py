@@ -16,7 +16,7 @@ class Step(ABC):
     name: in recipes; needs_data: looks at calibration images; quantizes: leaves integer layers,
     after which float weights can no longer be changed; refines: changes integer layers by the float
     network they were made of; stores: leaves weights as the file will hold them, so that nothing
-    can follow.
+    can follow; prunes: leaves another function than it found.
     """
 
     name: ClassVar[str]
@@ -24,6 +24,7 @@ class Step(ABC):
     quantizes: ClassVar[bool] = False
     refines: ClassVar[bool] = False
     stores: ClassVar[bool] = False
+    prunes: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, network: Network, data: Split | None, progress: Progress) -> Network:
