@@ -96,3 +96,17 @@ def test_images_alone_are_refused(captured: Callable[[str], Network], tiny_data:
     recipe = Recipe("tuned", (Finetune(SHORT),))
     with pytest.raises(RecipeError, match="trains"):
         recipe.apply(captured("plain"), tiny_data.split("calibration"))
+
+
+def test_training_leaves_the_network_and_its_teacher_as_they_were(
+    captured: Callable[[str], Network], tiny_data: Dataset, material: Material
+) -> None:
+    """Not even where in memory their values lie: that decides how sums are rounded."""
+    network = captured("plain")
+    before = [(p.stride(), p.clone()) for p in network.module.parameters()]
+    schedule = replace(SHORT, epochs=1, distill=1.0)
+    recipe = Recipe("tuned", (Finetune(schedule), Qat(Scheme(8, 8), schedule=schedule)))
+    recipe.apply(network, tiny_data.split("calibration"), silent, material)
+    for (stride, value), after in zip(before, network.module.parameters(), strict=True):
+        assert after.stride() == stride
+        assert torch.equal(after, value)

@@ -12,7 +12,7 @@ from edgewise.progress import Progress
 from edgewise.quant.learning import owned
 from edgewise.steps.material import Material
 from edgewise.steps.step import Step
-from edgewise.training.loop import Run, digest, train
+from edgewise.training.loop import train
 from edgewise.training.schedule import Curves, Schedule
 from edgewise.training.statistics import reestimate
 
@@ -39,19 +39,7 @@ class Finetune(Step):
         Exact resume: see the training loop.
         """
         start = owned(network)
-        run = Run(
-            train=material.train,
-            validation=material.validation,
-            contract=network.contract,
-            schedule=self.schedule,
-            seed=material.seed,
-            checkpoint=None if material.folder is None else material.folder / f"{name}.checkpoint",
-            teacher=material.teacher,
-            start=digest(start.module),
-            objective=material.objective,
-            held=start.held_weights(),
-            half=material.half,
-        )
+        run = material.run(start, self.schedule, name)
         module, curves = train(start.module, run, progress)
         assert isinstance(module, fx.GraphModule)
         reestimate(module, run)

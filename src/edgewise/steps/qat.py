@@ -16,7 +16,7 @@ from edgewise.steps import placing
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.material import Material
 from edgewise.steps.step import Step
-from edgewise.training.loop import Run, digest, train
+from edgewise.training.loop import train
 from edgewise.training.schedule import Curves, Schedule
 from edgewise.training.statistics import reestimate
 
@@ -91,20 +91,7 @@ class Qat(Step):
         calibrated = Calibrate().apply(start, material.calibration, progress)
         learning = Learning(self.method, self.placement)
         learned = prepare(calibrated, placing.insertion(calibrated, self), learning)
-        folder = material.folder
-        run = Run(
-            train=material.train,
-            validation=material.validation,
-            contract=network.contract,
-            schedule=self.schedule,
-            seed=material.seed,
-            checkpoint=None if folder is None else folder / f"{name}.checkpoint",
-            teacher=material.teacher,
-            start=digest(learned.module),
-            objective=material.objective,
-            held=learned.held_weights(),
-            half=material.half,
-        )
+        run = material.run(learned, self.schedule, name)
         module, curves = train(learned.module, run, progress)
         assert isinstance(module, fx.GraphModule)
         reestimate(module, run)

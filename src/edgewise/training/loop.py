@@ -8,7 +8,7 @@ import copy
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,10 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(False).eval()
     optimizer = _optimizer(module, run.schedule)
-    if run.teacher is not None:
-        run.teacher.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    if run.teacher is not None:  # a copy: others may hold the same parameters
+        teacher = copy.deepcopy(run.teacher).eval()
+        teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        run = replace(run, teacher=teacher)
     state = _State(module, average, optimizer, Curves(), identity, ())
     first = _resume(state, run, device)
     _refuse_outputs(average, run, device)

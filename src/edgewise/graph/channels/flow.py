@@ -68,8 +68,3 @@ def shape_of(node: fx.Node) -> Shape:
 def is_tensor(value: Any) -> bool:
     """Whether a node's value is one tensor."""
     return isinstance(value, fx.Node) and value.meta.get("shape") is not None
-
-
-def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
-    """An argument that may be given by place or by name."""
-    return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import fx
 
-from edgewise.graph.channels.flow import argument, shape_of
+from edgewise.graph.calls import argument, split_sizes
+from edgewise.graph.channels.flow import shape_of
 from edgewise.graph.channels.masks import Mask, Part
-from edgewise.graph.channels.rules import split_sizes
 
 
 @dataclass(frozen=True)

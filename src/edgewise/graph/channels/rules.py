@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from edgewise.graph.channels.flow import Flow, Found, argument, is_tensor, shape_of
+from edgewise.graph.calls import argument, split_sizes
+from edgewise.graph.channels.flow import Flow, Found, is_tensor, shape_of
 from edgewise.graph.channels.layout import Layout, reshaped
 from edgewise.graph.channels.weighted import weighted
 
@@ -134,18 +135,6 @@ def _split(flow: Flow, node: fx.Node) -> Found:
         return (layout,) * len(sizes)
     parts = np.split(layout.labels, np.cumsum(sizes)[:-1])
     return tuple(Layout(axis, part) for part in parts)
-
-
-def split_sizes(node: fx.Node) -> tuple[int, list[int]]:
-    """The axis that a chunk or split is along, and the size of every part."""
-    source, given = node.args[:2]
-    assert isinstance(source, fx.Node)
-    axis = int(argument(node, 2, "dim", 0)) % len(shape_of(source))
-    if isinstance(given, (list, tuple)):
-        return axis, [int(str(size)) for size in given]
-    total, number = int(shape_of(source)[axis] or 0), int(str(given))
-    each = -(-total // number) if "chunk" in str(node.target) else number
-    return axis, [min(each, total - start) for start in range(0, total, each)]
 
 
 def _getitem(flow: Flow, node: fx.Node) -> Found:

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 from torch import fx, nn
 
+from edgewise.graph.calls import argument, pair, source_shape
 from edgewise.graph.network import module_of
 from edgewise.quant.integer import clip_bounds
 from edgewise.targets.onnx.writing import (
     Write,
     Writing,
-    argument,
-    pair,
-    source_shape,
     unsupported,
 )
 

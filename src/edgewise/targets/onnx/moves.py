@@ -1,18 +1,16 @@
 """Operations that only move values: shapes, slices, padding, max pooling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from torch import fx
 
+from edgewise.graph.calls import SPLITS, argument, pair, source_shape, split_sizes
 from edgewise.targets.onnx.compute import window
 from edgewise.targets.onnx.writing import (
     Write,
     Writing,
-    argument,
-    pair,
-    source_shape,
     unsupported,
 )
 
@@ -135,23 +133,19 @@ def _piece(writing: Writing, node: fx.Node) -> str:
     """One of the parts that a tensor is split into, as the slice that it is."""
     whole = node.all_input_nodes[0]
     position: Any = node.args[1]
-    sizes, axis = _sizes(whole)
+    axis, sizes = _sizes(whole)
     start = sum(sizes[:position])
     return _cut(writing, node, writing.names[whole], axis, (start, start + sizes[position], 1))
 
 
-def _sizes(node: fx.Node) -> tuple[list[int], int]:
-    """How long the parts are, and along which axis."""
-    kind = str(node.target).split(".")[1]
-    if kind not in ("chunk", "split", "split_with_sizes"):
+def _sizes(node: fx.Node) -> tuple[int, list[int]]:
+    """Along which axis a tensor is split, and how long the parts are."""
+    if str(node.target).split(".")[1] not in SPLITS:
         raise unsupported(node, "with several outputs")
-    axis = int(argument(node, 2, "dim", 0))
-    total = int(source_shape(node)[axis] or 0)
-    requested: Any = node.args[1]
-    if isinstance(requested, Sequence):
-        return [int(size) for size in requested], axis
-    step = -(-total // int(requested)) if kind == "chunk" else int(requested)
-    return [min(step, total - start) for start in range(0, total, step)], axis
+    axis, sizes = split_sizes(node)
+    if axis == 0:
+        raise unsupported(node, "of the batch")
+    return axis, sizes
 
 
 MOVES: Mapping[str, Write] = {

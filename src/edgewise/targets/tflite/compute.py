@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import fx
 
+from edgewise.graph.calls import argument
 from edgewise.quant.integer import clip_bounds
 from edgewise.targets.tflite.builder import Value, options
 from edgewise.targets.tflite.layout import physical_axis
@@ -16,7 +17,6 @@ from edgewise.targets.tflite.writing import (
     RELU6,
     Write,
     Writing,
-    argument,
     shape_of,
     unsupported,
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import fx
 
+from edgewise.graph.calls import argument
 from edgewise.targets.tflite.builder import Steps, Value, options
 from edgewise.targets.tflite.compute import (
     refuse_ranks,
@@ -13,7 +14,7 @@ from edgewise.targets.tflite.compute import (
 )
 from edgewise.targets.tflite.ending import Ending
 from edgewise.targets.tflite.pooling import average_codes
-from edgewise.targets.tflite.writing import NONE, Writing, argument, shape_of
+from edgewise.targets.tflite.writing import NONE, Writing, shape_of
 
 # The codes, and whether they are within their bounds already; None where there is no integer form.
 Codes = tuple[Value, bool] | None

@@ -1,14 +1,15 @@
 """Operations that only move values: shapes, slices, padding. Codes stay what they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import fx
 
+from edgewise.graph.calls import SPLITS, argument, split_sizes
 from edgewise.targets.tflite.builder import Value, options
 from edgewise.targets.tflite.layout import physical_axis, physical_order
 from edgewise.targets.tflite.pooling import max_pool
-from edgewise.targets.tflite.writing import Write, Writing, argument, shape_of, unsupported
+from edgewise.targets.tflite.writing import Write, Writing, shape_of, unsupported
 
 
 def _alias(writing: Writing, node: fx.Node) -> Value:
@@ -128,26 +129,20 @@ def _piece(writing: Writing, node: fx.Node) -> Value:
     """One of the parts that a tensor is split into, as the slice that it is."""
     whole = node.all_input_nodes[0]
     position: Any = node.args[1]
-    sizes, axis = _sizes(whole)
+    axis, sizes = _sizes(whole)
     start = sum(sizes[:position])
     bounds = (start, start + sizes[position], 1)
     return _cut(writing, node.name, writing.values[whole], axis, bounds)
 
 
-def _sizes(node: fx.Node) -> tuple[list[int], int]:
-    """How long the parts are, and along which axis."""
-    kind = str(node.target).split(".")[1]
-    if kind not in ("chunk", "split", "split_with_sizes"):
+def _sizes(node: fx.Node) -> tuple[int, list[int]]:
+    """Along which axis a tensor is split, and how long the parts are."""
+    if str(node.target).split(".")[1] not in SPLITS:
         raise unsupported(node, "with several outputs")
-    axis = int(argument(node, 2, "dim", 0))
-    total = node.all_input_nodes[0].meta["shape"][axis]
-    if total is None:
+    axis, sizes = split_sizes(node)
+    if axis == 0:
         raise unsupported(node, "of the batch")
-    requested: Any = node.args[1]
-    if isinstance(requested, Sequence):
-        return [int(size) for size in requested], axis
-    step = -(-total // int(requested)) if kind == "chunk" else int(requested)
-    return [min(step, total - start) for start in range(0, total, step)], axis
+    return axis, sizes
 
 
 MOVES: Mapping[str, Write] = {

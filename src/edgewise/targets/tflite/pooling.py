@@ -8,9 +8,10 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from torch import fx
 
+from edgewise.graph.calls import argument, pair
 from edgewise.targets.tflite.builder import Steps, Value, options
 from edgewise.targets.tflite.layout import is_same, padded
-from edgewise.targets.tflite.writing import NONE, Writing, argument, pair, shape_of, unsupported
+from edgewise.targets.tflite.writing import NONE, Writing, shape_of, unsupported
 
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 ONES = ".ones"  # how the weights of a mean are called, which are no layer's

@@ -174,16 +174,3 @@ def unsupported(node: fx.Node, what: str) -> UnsupportedOpError:
         f"{node.target} at '{where}' {what} has no TFLite form here; rewrite that layer with "
         "operations that edgewise writes (see the documentation's list), or choose --target onnx."
     )
-
-
-def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
-    """An argument of a call, however it was given."""
-    if len(node.args) > index:
-        return node.args[index]
-    return node.kwargs.get(name, default)
-
-
-def pair(value: Any) -> list[int]:
-    """Height and width of a setting that may be one number for both."""
-    values = [int(v) for v in value] if isinstance(value, Sequence) else [int(value)]
-    return values * 2 if len(values) == 1 else values
