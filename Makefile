@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/edgewise demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check

@@ -1,5 +1,6 @@
 """Tiny networks of every shape that matters, and tiny data, made once."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from edgewise.recipe import Compressed
 
 SHAPE = (3, 8, 8)
 
-torch.set_num_threads(2)
+# Of two cores: a process that has a twin beside it takes one.
+_THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+torch.set_num_threads(_THREADS)
 settings.register_profile("edgewise", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgewise")
 
@@ -30,8 +33,8 @@ settings.load_profile("edgewise")
 def _two_threads() -> Iterator[None]:
     """What a test sets does not reach the next one."""
     yield
-    if torch.get_num_threads() != 2:
-        torch.set_num_threads(2)
+    if torch.get_num_threads() != _THREADS:
+        torch.set_num_threads(_THREADS)
 
 
 class Plain(nn.Module):

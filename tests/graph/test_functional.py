@@ -64,7 +64,9 @@ OTHER: list[tuple[str, list[str], Callable[[Tensor], Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "expected", "function"), SAME + OTHER, ids=lambda x: str(x)[:24])
+@pytest.mark.parametrize(
+    ("name", "expected", "function"), SAME + OTHER, ids=[name for name, _, _ in SAME + OTHER]
+)
 def test_what_means_the_same_is_written_the_same_and_nothing_else_is(
     name: str, expected: list[str], function: Callable[[Tensor], Any]
 ) -> None:

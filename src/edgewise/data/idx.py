@@ -41,6 +41,8 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
             f"{name} should hold {expected} bytes of data by its header and holds "
             f"{len(content) - header}; fetch it again."
         )
+    if math.prod(max(size, 1) for size in shape) > _LARGEST:  # of nothing, but in too many rows
+        raise DataError(f"{name} has a header of the shape {shape}, which no array can have.")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
