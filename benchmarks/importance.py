@@ -42,7 +42,7 @@ OUT = ROOT / "records" / "bench" / "importance.json"
 _ROUNDS = 5
 _ERROR = 0.01  # relative root mean square error that sampling is to come to
 _LINEAR = (784, 512, 8192)  # inputs, units, samples
-_IMAGES, _BATCH = 1024, 128
+_IMAGES, _BATCH, _GATHERED = 1024, 128, 64
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def convolutional(threads: int) -> Iterator[dict[str, Any]]:
     nodes = [node for node, _ in network.layers()]
 
     def closed() -> None:
-        for seen in gather(network, split, nodes, Needs(links=True, inputs=False), lambda n: None):
+        batches = map(torch.from_numpy, split.batches(_GATHERED, network.contract))
+        for seen in gather(network, batches, nodes, Needs(links=True, inputs=False)):
             link_values(seen.weight, seen.seen_links(), centred=True)
 
     ways: dict[str, Callable[[], None]] = {

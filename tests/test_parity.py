@@ -92,7 +92,7 @@ def test_images_and_outputs_that_are_not_finite_are_refused() -> None:
     images[1, 0, 0, 0] = np.nan
     network = capture(nn.Conv2d(1, 2, 1), finished((1, 2, 2)))
     split = Split("test", ArrayImages(images), None, "")
-    with pytest.raises(DataError, match="in test holds values not finite"):
+    with pytest.raises(DataError, match="image 1 of test holds values that are not finite"):
         predict(network, split, silent, "x")
     images[1] = 3e38
     for _, layer in network.layers():

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.data.dataset import ArrayImages, Dataset, Split
-from edgewise.data.preprocess import Pixels, natural
+from edgewise.data.preprocess import Pixels, finished, natural
+from edgewise.data.splits import array_split
 from edgewise.errors import DataError, UsageError
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (11, 4, 5, 3), np.uint8)
@@ -17,6 +18,15 @@ def test_batches_are_all_images_in_order(size: int) -> None:
     batches = list(SPLIT.batches(size, CONTRACT))
     assert all(len(batch) == size for batch in batches[:-1])
     assert np.array_equal(np.concatenate(batches), CONTRACT.apply(PIXELS))
+
+
+@given(size=st.integers(1, 14), bad=st.integers(0, 10), value=st.sampled_from([np.nan, np.inf]))
+def test_the_first_image_that_is_not_finite_is_named(size: int, bad: int, value: float) -> None:
+    images = np.zeros((11, 1, 2, 2), np.float32)
+    images[bad:, 0, 1, 0] = value
+    split = array_split("odd", images, None)
+    with pytest.raises(DataError, match=f"image {bad} of odd holds values that are not finite"):
+        list(split.batches(size, finished((1, 2, 2))))
 
 
 @given(limit=st.integers(1, 14), size=st.integers(1, 14))

@@ -112,7 +112,8 @@ def test_batches_do_not_matter(tiny_network: Network) -> None:
     one = shapley_scores(tiny_network, groups, (images,))
     other = shapley_scores(tiny_network, groups, split(images, 3))
     for name, values in one.items():
-        assert torch.allclose(values, other[name], rtol=1e-4, atol=1e-6)
+        # Shares of one, from products in float32: errors are of the largest, not of each.
+        assert torch.allclose(values, other[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_channel_that_is_never_read_is_worth_nothing() -> None:

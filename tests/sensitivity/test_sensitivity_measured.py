@@ -180,5 +180,5 @@ def test_images_that_are_not_finite_are_refused(
     contract = Preprocessing(8, 8, 3, (0.0,) * 3, (1.0,) * 3, "float32")
     pair = Pair(replace(pair.floats, contract=contract), pair.quantized)
     split = array_split("odd", pixels, None)
-    with pytest.raises(DataError, match="odd holds values not finite"):
+    with pytest.raises(DataError, match="image 1 of odd holds values that are not finite"):
         score(pair, by_layer(pair.quantized), split, silent)

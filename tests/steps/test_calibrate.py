@@ -112,7 +112,7 @@ def test_images_that_are_not_finite_are_named(value: float) -> None:
     network = capture(nn.Conv2d(1, 1, 1), finished((1, 2, 2)))
     images = np.zeros((5, 1, 2, 2), np.float32)
     images[3, 0, 1, 1] = value
-    with pytest.raises(DataError, match="calibration image 2 or one of the 2 from there"):
+    with pytest.raises(DataError, match="image 3 of c holds values that are not finite"):
         Calibrate(batch_size=2).apply(network, array_split("c", images, None), silent)
 
 

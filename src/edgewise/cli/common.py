@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +20,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from edgewise.data import registry
+from edgewise.data.dataset import Dataset
 from edgewise.errors import UsageError
 from edgewise.progress import Progress
 from edgewise.store import SCHEMA
@@ -46,12 +50,29 @@ def seed_option(command: Command) -> Command:
     )(command)
 
 
-def data_options(command: Command) -> Command:
-    """`--data` and `--root`."""
-    command = click.option(
+@dataclass(frozen=True)
+class Source:
+    """The images of a command line: their name, and the folder of fetched data."""
+
+    name: str
+    root: Path | None
+
+    def load(self, shape: tuple[int, int, int] | None, seed: int = 0) -> Dataset:
+        """The data set, in that shape where it has none of its own; raises DataError."""
+        return registry.load(self.name, self.root, shape, seed)
+
+
+def takes_data(function: Callable[..., None]) -> Callable[..., None]:
+    """`--data` and `--root`; the command gets a Source."""
+
+    @wraps(function)
+    def resolved(*given: object, data: str, root: Path | None, **others: object) -> None:
+        function(*given, source=Source(data, root), **others)
+
+    option = click.option(
         "--data", required=True, metavar="NAME|FOLDER|FILE.npz|random", help="Images to use."
-    )(command)
-    return root_option(command)
+    )
+    return root_option(option(resolved))
 
 
 def root_option(command: Command) -> Command:

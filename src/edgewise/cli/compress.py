@@ -6,22 +6,21 @@ import click
 
 from edgewise import store
 from edgewise.cli.common import (
-    data_options,
+    Source,
     emit,
     json_option,
     notes,
     out_option,
-    parse_shape,
     progress_bars,
     seed_option,
+    takes_data,
 )
 from edgewise.cli.keep_float import kept_float
-from edgewise.cli.models import load_both, model_options, parse_options
+from edgewise.cli.models import Asked, load_data, takes_model
 from edgewise.cli.results import show_bundle
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.measure import FULL, QUICK
-from edgewise.models.load import load_model
 from edgewise.pipeline.compress import compress
 from edgewise.pipeline.request import Request
 from edgewise.presets import PRESETS
@@ -49,8 +48,8 @@ both); a region's name comes first where both would do. --keep-float head --mixe
 keeps the head in float and gives the body weights of 4 bits, in one network.
 """
 )
-@model_options
-@data_options
+@takes_model
+@takes_data
 @click.option("--recipe", "recipes", multiple=True, required=True, metavar="PRESET|FILE.json")
 @click.option("--target", "target_name", required=True, type=click.Choice(list(TARGETS)))
 @click.option(
@@ -72,12 +71,8 @@ keeps the head in float and gives the body weights of 4 bits, in one network.
 @out_option("Folder of the bundle.")
 @json_option
 def command(  # noqa: PLR0913 - one argument an option
-    model: str,
-    weights: Path | None,
-    options: tuple[str, ...],
-    input_shape: str | None,
-    data: str,
-    root: Path | None,
+    asked: Asked,
+    source: Source,
     recipes: tuple[str, ...],
     target_name: str,
     keep_float: tuple[str, ...],
@@ -90,16 +85,16 @@ def command(  # noqa: PLR0913 - one argument an option
     as_json: bool,
 ) -> None:
     """Compress MODEL by each recipe, verify every artifact, and write a bundle."""
-    asked = tuple(load_recipe(name) for name in recipes)
-    loaded = load_model(model, weights, parse_options(options))
+    wanted = tuple(load_recipe(name) for name in recipes)
+    loaded = asked.load()
     globs = kept_float(keep_float, loaded.inputs)
-    if mixed and not any(recipe.quantizes for recipe in asked):
+    if mixed and not any(recipe.quantizes for recipe in wanted):
         raise UsageError(
             f"--mixed sets the bits of integer layers, and {', '.join(recipes)} has none; add "
             "--recipe int8."
         )
-    chosen = tuple(recipe.with_kept_float(globs).with_mixed(mixed) for recipe in asked)
-    dataset, contract = load_both(loaded, data, root, parse_shape(input_shape), seed)
+    chosen = tuple(recipe.with_kept_float(globs).with_mixed(mixed) for recipe in wanted)
+    dataset, contract = load_data(asked, loaded, source, seed)
     if dataset.split("test").labels is None:
         notes.print(f"{dataset.name} has no labels: agreement is reported, not accuracy.")
     with connect(device or "local") as machine, progress_bars() as progress:

@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from edgewise import store, units
-from edgewise.cli.common import console, data_options, emit, json_option, progress_bars
-from edgewise.data import registry
+from edgewise.cli.common import Source, console, emit, json_option, progress_bars, takes_data
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.measure import run_artifact
@@ -27,25 +26,23 @@ Images are prepared by the contract that is stored in the artifact.
 """
 )
 @click.argument("artifact", type=click.Path(path_type=Path))
-@data_options
+@takes_data
 @click.option("--split", default="test", show_default=True)
 @click.option("--device", default="local", show_default=True)
 @json_option
-def command(  # noqa: PLR0913 - one argument an option
-    artifact: Path, data: str, root: Path | None, split: str, device: str, as_json: bool
-) -> None:
+def command(artifact: Path, source: Source, split: str, device: str, as_json: bool) -> None:
     """Accuracy of ARTIFACT on a labelled split, run on a device."""
     kind = target_of(artifact)
     contract = contract_of(artifact)
-    chosen = registry.load(data, root, contract.shape).split(split)
+    chosen = source.load(contract.shape).split(split)
     if chosen.labels is None:
-        raise UsageError(f"{data} has no labels; accuracy needs them.")
+        raise UsageError(f"{source.name} has no labels; accuracy needs them.")
     with connect(device) as machine, progress_bars() as progress:
         outputs = run_artifact(machine, artifact, chosen, contract, progress, kind.runtime)
     estimate = accuracy(classes_of(outputs) == chosen.labels)
     result = {
         "artifact": store.digest_file(artifact),
-        "data": data,
+        "data": source.name,
         "split": split,
         "split_digest": chosen.digest,
         "images": len(chosen),
@@ -57,6 +54,6 @@ def command(  # noqa: PLR0913 - one argument an option
         return
     low, high = units.percent(estimate.low), units.percent(estimate.high)
     console.print(
-        f"{artifact}: {units.percent(estimate.value)} of {len(chosen)} images of {data}/{split} "
-        f"(95 % interval {low} to {high}) on {device}"
+        f"{artifact}: {units.percent(estimate.value)} of {len(chosen)} images of "
+        f"{source.name}/{split} (95 % interval {low} to {high}) on {device}"
     )

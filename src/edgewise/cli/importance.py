@@ -11,20 +11,19 @@ from rich.text import Text
 
 from edgewise import store
 from edgewise.cli.common import (
+    Source,
     console,
-    data_options,
     emit,
     json_option,
-    parse_shape,
     progress_bars,
     seed_option,
+    takes_data,
 )
-from edgewise.cli.models import load_both, model_options, parse_options
+from edgewise.cli.models import Asked, load_data, takes_model
 from edgewise.errors import UsageError
 from edgewise.graph.capture import capture
 from edgewise.importance.ablation import BY
 from edgewise.importance.estimate import Budget
-from edgewise.models.load import load_model
 from edgewise.sensitivity.attribution import Attribution, Worth, attribute
 
 KIND = "importance"
@@ -42,8 +41,8 @@ taken off the loss: antithetic permutations, each pair unbiased. Stopped or kill
 with the same -o goes on after the last pair.
 """
 )
-@model_options
-@data_options
+@takes_model
+@takes_data
 @click.option("--by", type=click.Choice(BY), default="channel", show_default=True)
 @click.option("--images", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option(
@@ -58,12 +57,8 @@ with the same -o goes on after the last pair.
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Store the record, a .json.")
 @json_option
 def command(  # noqa: PLR0913 - one argument an option
-    model: str,
-    weights: Path | None,
-    options: tuple[str, ...],
-    input_shape: str | None,
-    data: str,
-    root: Path | None,
+    asked: Asked,
+    source: Source,
     by: str,
     images: int,
     draws: int,
@@ -75,8 +70,8 @@ def command(  # noqa: PLR0913 - one argument an option
     """What every channel, or layer, of MODEL is worth to its loss."""
     if out is not None and out.suffix != ".json":
         raise UsageError(f"the record is JSON: name it .json, not '{out.name}'.")
-    loaded = load_model(model, weights, parse_options(options))
-    dataset, contract = load_both(loaded, data, root, parse_shape(input_shape), seed)
+    loaded = asked.load()
+    dataset, contract = load_data(asked, loaded, source, seed)
     network = capture(loaded.module, contract, loaded.name)
     split = dataset.split("calibration").head(images)
     checkpoint = None if out is None else out.with_name(f".{out.name}.checkpoint")

@@ -8,10 +8,9 @@ import click
 from rich.table import Table
 
 from edgewise import units
-from edgewise.cli.common import console, emit, json_option, parse_shape
-from edgewise.cli.models import contract_without_data, model_options, parse_options
+from edgewise.cli.common import console, emit, json_option
+from edgewise.cli.models import Asked, contract_without_data, takes_model
 from edgewise.graph.cost import LayerCost, layer_costs
-from edgewise.models.load import load_model
 from edgewise.pipeline.network import captured
 from edgewise.targets.table import TARGETS, target_of
 from edgewise.targets.target import ArtifactLayer
@@ -27,22 +26,15 @@ Examples:
   edgewise inspect out/int8/model.tflite
 """
 )
-@model_options
+@takes_model
 @json_option
-def command(  # noqa: PLR0913 - one argument an option
-    model: str,
-    weights: Path | None,
-    options: tuple[str, ...],
-    input_shape: str | None,
-    as_json: bool,
-) -> None:
+def command(asked: Asked, as_json: bool) -> None:
     """Layers, regions, parameters, MACs and bytes of MODEL; precision per layer of an ARTIFACT."""
-    if model.endswith(tuple(kind.suffix for kind in TARGETS.values())):
-        _show_artifact(Path(model), as_json)
+    if asked.name.endswith(tuple(kind.suffix for kind in TARGETS.values())):
+        _show_artifact(Path(asked.name), as_json)
         return
-    loaded = load_model(model, weights, parse_options(options))
-    contract = contract_without_data(loaded, parse_shape(input_shape))
-    costs = layer_costs(captured(loaded, contract))
+    loaded = asked.load()
+    costs = layer_costs(captured(loaded, contract_without_data(asked, loaded)))
     if as_json:
         emit("inspect", {"model": loaded.source, "layers": [asdict(cost) for cost in costs]})
     else:

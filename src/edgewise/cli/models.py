@@ -2,23 +2,48 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from edgewise.data import registry
+from edgewise.cli.common import Source, parse_shape
 from edgewise.data.dataset import Dataset
 from edgewise.data.preprocess import Preprocessing, natural
 from edgewise.errors import UsageError
-from edgewise.models.load import Loaded
+from edgewise.models.load import Loaded, load_model
 from edgewise.pipeline.request import contract_for
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+@dataclass(frozen=True)
+class Asked:
+    """The MODEL of a command line: its name, the file of its weights, options of a built-in one,
+    and the shape of its input where that was told.
+    """
+
+    name: str
+    weights: Path | None
+    options: dict[str, Any] | None
+    shape: tuple[int, int, int] | None
+
+    def load(self) -> Loaded:
+        """The network; raises ModelError or UsageError."""
+        return load_model(self.name, self.weights, self.options)
 
 
-def model_options(command: Command) -> Command:
-    """`MODEL`, `--weights`, `--model-option` and `--input-shape`."""
+def takes_model(function: Callable[..., None]) -> Callable[..., None]:
+    """`MODEL`, `--weights`, `--model-option` and `--input-shape`; the command gets an Asked."""
+
+    @wraps(function)
+    def resolved(
+        model: str, weights: Path | None, options: tuple[str, ...], input_shape: str | None,
+        **others: object,
+    ) -> None:  # fmt: skip
+        asked = Asked(model, weights, parse_options(options), parse_shape(input_shape))
+        function(asked, **others)
+
     for option in (
         click.option(
             "--input-shape", metavar="C,H,W", help="Channels, height, width [the model's own]."
@@ -37,8 +62,8 @@ def model_options(command: Command) -> Command:
         ),
         click.argument("model", metavar="MODEL"),
     ):
-        command = option(command)
-    return command
+        resolved = option(resolved)
+    return resolved
 
 
 def parse_options(pairs: tuple[str, ...]) -> dict[str, Any] | None:
@@ -57,23 +82,22 @@ def parse_options(pairs: tuple[str, ...]) -> dict[str, Any] | None:
     return parsed
 
 
-def load_both(
-    loaded: Loaded, data: str, root: Path | None, shape: tuple[int, int, int] | None, seed: int
+def load_data(
+    asked: Asked, loaded: Loaded, source: Source, seed: int
 ) -> tuple[Dataset, Preprocessing]:
     """The data in the shape that the model wants, and the contract between them."""
-    wanted = shape or loaded.input_shape
-    if shape is not None and loaded.input_shape is not None and shape != loaded.input_shape:
+    shape, known = asked.shape, loaded.input_shape
+    if shape is not None and known is not None and shape != known:
         raise UsageError(
-            f"--input-shape says {shape} and {loaded.source} takes {loaded.input_shape}; "
-            "leave the option away."
+            f"--input-shape says {shape} and {loaded.source} takes {known}; leave the option away."
         )
-    dataset = registry.load(data, root, wanted, seed)
+    dataset = source.load(shape or known, seed)
     return dataset, contract_for(loaded, dataset)
 
 
-def contract_without_data(loaded: Loaded, shape: tuple[int, int, int] | None) -> Preprocessing:
+def contract_without_data(asked: Asked, loaded: Loaded) -> Preprocessing:
     """A contract of the right shape for a model that is only looked at."""
-    wanted = shape or loaded.input_shape
+    wanted = asked.shape or loaded.input_shape
     if loaded.contract is not None:
         return loaded.contract
     if wanted is None:

@@ -9,19 +9,19 @@ from rich.text import Text
 
 from edgewise import store
 from edgewise.cli.common import (
+    Source,
     console,
-    data_options,
     emit,
     json_option,
-    parse_shape,
     progress_bars,
     seed_option,
+    takes_data,
 )
 from edgewise.cli.keep_float import KIND, kept_float
-from edgewise.cli.models import load_both, model_options, parse_options
+from edgewise.cli.models import Asked, load_data, takes_model
 from edgewise.errors import UsageError
 from edgewise.graph.network import Network
-from edgewise.models.load import Loaded, load_model
+from edgewise.models.load import Loaded
 from edgewise.pipeline.network import captured
 from edgewise.quant.scheme import Scheme
 from edgewise.report import panels, sensitivity
@@ -46,8 +46,8 @@ are held against the measured one. Then keep the three worst in float:
       --keep-float ranking.json:3 -o out
 """
 )
-@model_options
-@data_options
+@takes_model
+@takes_data
 @click.option("--by", type=click.Choice(BY), default="layer", show_default=True)
 @click.option(
     "--region",
@@ -81,12 +81,8 @@ are held against the measured one. Then keep the three worst in float:
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw it, a .svg or .png.")
 @json_option
 def command(  # noqa: PLR0913 - one argument an option
-    model: str,
-    weights: Path | None,
-    options: tuple[str, ...],
-    input_shape: str | None,
-    data: str,
-    root: Path | None,
+    asked: Asked,
+    source: Source,
     by: str,
     regions: tuple[str, ...],
     bits: str,
@@ -103,13 +99,13 @@ def command(  # noqa: PLR0913 - one argument an option
     kind = None if plot is None else panels.kind_of(plot)
     if out is not None and out.suffix != ".json":
         raise UsageError(f"the record is JSON: name it .json, not '{out.name}'.")
-    loaded = load_model(model, weights, parse_options(options))
+    loaded = asked.load()
     quantize = Quantize(
         scheme=scheme,
         profile=target(target_name).profile,
         keep_float=kept_float(keep_float, loaded.inputs),
     )
-    dataset, contract = load_both(loaded, data, root, parse_shape(input_shape), seed)
+    dataset, contract = load_data(asked, loaded, source, seed)
     network = _with_regions(captured(loaded, contract), named)
     with progress_bars() as progress:
         found = analyse(Request(network, dataset, quantize, by, images, seed), progress)

@@ -100,9 +100,19 @@ class Split:
         return Split(self.name, images, labels, f"{self.digest}[:{limit}]")
 
     def batches(self, size: int, contract: Preprocessing) -> Iterator[Floats]:
-        """The network's input, `size` images at a time, in order."""
+        """The network's input, `size` images at a time, in order.
+
+        Raises DataError, naming the first, for an image with values that are not finite.
+        """
         for start in range(0, len(self), size):
-            yield contract.apply(self.images.read(start, min(start + size, len(self))))
+            batch = contract.apply(self.images.read(start, min(start + size, len(self))))
+            finite = np.isfinite(batch).all(axis=tuple(range(1, batch.ndim)))
+            if not finite.all():
+                raise DataError(
+                    f"image {start + int(finite.argmin())} of {self.name} holds values that are "
+                    "not finite; repair it or leave it out."
+                )
+            yield batch
 
 
 @dataclass(frozen=True)

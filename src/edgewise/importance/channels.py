@@ -1,17 +1,14 @@
 """What each channel of a group is worth, by the layers that read it or by those that make it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgewise.graph.channels.groups import ChannelGroup, Role
 from edgewise.graph.channels.weighted import groups as groups_of
-from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network
-from edgewise.importance.moments import LinkMoments
+from edgewise.importance.gather import Needs, gather
 from edgewise.importance.shapley import link_values
 
 Scores = Mapping[str, Tensor]
@@ -33,15 +30,13 @@ def shapley_scores(
     wanted = {
         member.layer for group in groups for member in group.members if member.role == "reads"
     }
-    layers = {str(node.target): layer for node, layer in network.layers()}
-    folded = {name: layers[name].folded()[0] for name in wanted}
-    moments = _gathered(network, folded, batches)
-    values = {}
-    for name, links in moments.items():
-        parts = link_values(folded[name], links, centred)
-        count = groups_of(layers[name])
+    nodes = [node for node, _ in network.layers() if str(node.target) in wanted]
+    values: dict[str, Tensor] = {}
+    for seen in gather(network, batches, nodes, Needs(links=True, inputs=False)):
+        parts = link_values(seen.weight, seen.seen_links(), centred)
         by_group = parts.flatten(2).sum(2) if parts.ndim > 2 else parts
-        values[name] = by_group.view(count, -1, by_group.shape[1]).sum(1).flatten()
+        worth = by_group.view(groups_of(seen.layer), -1, by_group.shape[1]).sum(1).flatten()
+        values |= {str(node.target): worth for node in seen.nodes}
     return _summed(groups, values, "reads")
 
 
@@ -58,29 +53,6 @@ def magnitude_scores(network: Network, groups: Sequence[ChannelGroup]) -> Scores
             weight = weight.view(count, -1, *weight.shape[1:]).transpose(1, 2).flatten(0, 1)
         values[str(node.target)] = weight.flatten(1).norm(dim=1)
     return _summed(groups, values, "makes")
-
-
-def _gathered(
-    network: Network, folded: Mapping[str, Tensor], batches: Iterable[Tensor]
-) -> Mapping[str, LinkMoments]:
-    """Moments of layers as they are with BatchNorm folded in; the network is a copy's."""
-    made, moments = network.copy(), dict[str, LinkMoments]()
-    with ExitStack() as hooks:
-        for name, weight in folded.items():
-            layer = made.module.get_submodule(name)
-            assert isinstance(layer, WeightedLayer)
-            moments[name] = LinkMoments.empty(layer.form, tuple(weight.shape))
-
-            def add(
-                module: nn.Module, given: Any, weight: Tensor = weight,
-                links: LinkMoments = moments[name],
-            ) -> None:  # fmt: skip
-                links.add(given[0], links.form.run(given[0], weight, None))
-
-            hooks.callback(layer.register_forward_pre_hook(add).remove)
-        for images in batches:
-            made(images)
-    return moments
 
 
 def _summed(groups: Sequence[ChannelGroup], values: Mapping[str, Tensor], role: Role) -> Scores:

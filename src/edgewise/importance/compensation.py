@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.errors import DataError
+from edgewise.graph.averaging import averaging
 from edgewise.graph.channels.masks import Choice, chosen_parts
 from edgewise.graph.channels.sliced import Slicer
 from edgewise.graph.channels.weighted import is_depthwise, outputs
@@ -88,22 +89,11 @@ def reestimate(smaller: Network, batches: Iterable[Tensor]) -> None:
 
     A batch of one image is left out, as it may have no variance; raises DataError where all are.
     """
-    module = smaller.module
-    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
-    momenta = [(norm.momentum, norm.training) for norm in norms]
-    for norm in norms:
-        for name, buffer in list(norm.named_buffers()):  # those of whole layers are the user's own
-            setattr(norm, name, buffer.clone())
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain average of what follows
-        norm.train()
     count = 0
-    for images in batches if norms else ():
-        if len(images) > 1:
-            module(images)
-            count += 1
-    if norms and not count:
+    with averaging(smaller.module) as wanted:
+        for images in batches if wanted else ():
+            if len(images) > 1:
+                smaller(images)
+                count += 1
+    if wanted and not count:
         raise DataError("statistics of BatchNorm need batches of at least two images.")
-    for norm, (momentum, training) in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.train(training)

@@ -1,19 +1,17 @@
 """What criteria need to know, gathered from a network on images in one pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from edgewise.data.dataset import Split
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, module_of
 from edgewise.importance.inputs import InputMoments
 from edgewise.importance.moments import LinkMoments
 
-_BATCH = 64
 _POSITIONS = 4096  # of a batch, for moments of inputs together
 
 
@@ -46,12 +44,11 @@ class Needs:
 
 @torch.no_grad()
 def gather(
-    network: Network, split: Split, wanted: Sequence[fx.Node], needs: Needs,
-    watch: Callable[[int], None],
-) -> list[Seen]:  # fmt: skip
-    """Moments of the layers that `wanted` nodes call, over all images of `split`.
+    network: Network, batches: Iterable[Tensor], wanted: Sequence[fx.Node], needs: Needs
+) -> list[Seen]:
+    """Moments of the layers that `wanted` nodes call, over batches of images.
 
-    watch: is told how many images were seen.
+    Layers that share their weights are one.
     """
     found: dict[int, Seen] = {}
     for node in wanted:
@@ -62,10 +59,8 @@ def gather(
         found[id(layer.weight)].nodes.append(node)
     if needs.links or needs.inputs:
         watcher = _Watcher(network.module, list(found.values()))
-        done = 0
-        for batch in split.batches(_BATCH, network.contract):
-            watcher.run(torch.from_numpy(batch))
-            watch(done := done + len(batch))
+        for images in batches:
+            watcher.run(images)
     return list(found.values())
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from edgewise import store
 from edgewise.data.dataset import Split
-from edgewise.errors import DataError, UsageError
+from edgewise.errors import UsageError
 from edgewise.graph.network import Network
 from edgewise.importance import intervals
 from edgewise.importance.ablation import ChannelGame
@@ -68,8 +68,6 @@ def attribute(
     if split.labels is None:
         raise UsageError(f"{split.name} has no labels, and worth is told by the loss.")
     images = torch.cat([torch.from_numpy(batch) for batch in split.batches(64, network.contract)])
-    if not bool(torch.isfinite(images).all()):
-        raise DataError(f"an image of {split.name} holds values that are not finite; remove it.")
     labels = torch.from_numpy(split.labels)
     folded = Fold().apply(network.copy(), None, progress)
     game = ChannelGame(folded, images, partial(_loss, labels), by)

@@ -12,6 +12,7 @@ from edgewise.graph.histogram import Histogram
 from edgewise.graph.network import Network, operation
 from edgewise.progress import Progress
 from edgewise.quant.placement import PASS
+from edgewise.steps.batches import batches_of
 from edgewise.steps.step import Step
 
 _ACTIVATIONS = frozenset({"relu", "relu6", "hardtanh"})
@@ -40,17 +41,8 @@ class Calibrate(Step):
         assert data is not None, "a recipe gives data to the steps that need them"
         split = data.head(self.images)
         observer = _Observer(network.module)
-        done = 0
-        for batch in split.batches(self.batch_size, network.contract):
-            images = torch.from_numpy(batch)
-            if not bool(torch.isfinite(images).all()):
-                raise DataError(
-                    f"calibration image {done} or one of the {len(images)} from there holds values "
-                    "that are not finite; remove it."
-                )
+        for images in batches_of(split, network, self.batch_size, progress, "calibrate"):
             observer.run(images)
-            done += len(images)
-            progress("calibrate", done, len(split))
         return replace(network, ranges=observer.ranges)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx
 
 from edgewise.data.dataset import Split
-from edgewise.errors import DataError, RecipeError
+from edgewise.errors import RecipeError
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, module_of
 from edgewise.graph.walk import Walk
@@ -48,8 +48,6 @@ def paired_layers(network: Network, split: Split, batch_size: int) -> Iterator[P
         )
     floats = network.reference.module
     batches = [torch.from_numpy(batch) for batch in split.batches(batch_size, network.contract)]
-    if not all(bool(torch.isfinite(batch).all()) for batch in batches):
-        raise DataError(f"an image of {split.name} holds values that are not finite; remove it.")
     simulated, truth = Walk(network.module, batches), Walk(floats, batches)
     for node, layer in integer_layers(network.module):
         original = floats.get_submodule(str(node.target))

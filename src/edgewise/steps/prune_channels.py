@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edgewise.data.dataset import Split
-from edgewise.errors import DataError, ModelError, RecipeError
+from edgewise.errors import ModelError, RecipeError
 from edgewise.graph.channels.groups import ChannelGroup, channel_groups
 from edgewise.graph.cut import cut
 from edgewise.graph.network import Network
@@ -18,6 +18,7 @@ from edgewise.importance.channels import CRITERIA, Scores, magnitude_scores, sha
 from edgewise.importance.compensation import compensate, lost_means, reestimate
 from edgewise.importance.widths import best, uniform, within_macs
 from edgewise.progress import Progress
+from edgewise.steps.batches import batches_of
 from edgewise.steps.step import Step
 
 _OF = ("macs", "channels")
@@ -112,14 +113,5 @@ class PruneChannels(Step):
     def _batches(
         self, network: Network, data: Split, progress: Progress, title: str
     ) -> Iterator[Tensor]:
-        split, done = data.head(self.images), 0
-        for batch in split.batches(self.batch_size, network.contract):
-            images = torch.from_numpy(batch)
-            if not bool(torch.isfinite(images).all()):
-                raise DataError(
-                    f"image {done} or one of the {len(images)} from there holds values that are "
-                    "not finite; remove it."
-                )
-            yield images
-            done += len(batch)
-            progress(title, done, len(split))
+        split = data.head(self.images)
+        return batches_of(split, network, self.batch_size, progress, title)

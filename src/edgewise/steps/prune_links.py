@@ -1,7 +1,6 @@
 """Pruning of links: weights that become zero and stay so."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -17,9 +16,11 @@ from edgewise.importance.moments import KINDS
 from edgewise.importance.rules import rule
 from edgewise.importance.table import criterion
 from edgewise.progress import Progress
+from edgewise.steps.batches import batches_of
 from edgewise.steps.refit_links import refit_biases, refit_weights, zeroed
 from edgewise.steps.step import Step
 
+_BATCH = 64
 _REFITS = ("weights", "bias", "none")
 
 
@@ -61,7 +62,8 @@ class PruneLinks(Step):
         nodes = self._nodes(network)
         how = criterion(self.criterion)
         needs = Needs(how.needs_links or self.refit == "bias", how.needs_inputs)
-        seen = gather(network, split, nodes, needs, partial(progress, self.name, total=len(split)))
+        batches = batches_of(split, network, _BATCH, progress, self.name)
+        seen = gather(network, batches, nodes, needs)
         scores = [self._scores(one) for one in seen]
         found = rule(self.rule)(scores, self.sparsity)
         masks = [mask & torch.isfinite(one) for mask, one in zip(found, scores, strict=True)]

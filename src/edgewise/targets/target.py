@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from edgewise import store
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
 from edgewise.targets.packing import Stretch
@@ -125,6 +126,18 @@ class Export:
         return {**stored, **derived}
 
 
+@dataclass(frozen=True)
+class Verified:
+    """An artifact as bytes, and what was found out about it; see Export."""
+
+    content: bytes
+    checks: tuple[LayerCheck, ...]
+    free_running: int
+    float_error: float
+    executions: tuple[LayerExecution, ...]
+    boundaries: tuple[Boundary, ...] = ()
+
+
 class Target(ABC):
     """Writes artifacts of one format for one runtime.
 
@@ -136,14 +149,31 @@ class Target(ABC):
     profile: str
     suffix: str
 
-    @abstractmethod
     def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:
-        """Write the artifact to `path` and verify it on `images`.
+        """Make the artifact, verify it on `images`, and only then write it to `path`.
 
         Raises ParityError when it differs from the integer twin by more than one code at any
         tensor, ExportError when a layer meant for integers runs in float or one meant for float on
         integers; no artifact is left then.
         """
+        made = self.verified(network, images)
+        store.write_bytes(path, made.content)
+        return Export(
+            path=path,
+            runtime=self.runtime,
+            digest=store.digest(made.content),
+            size_bytes=len(made.content),
+            images=len(images),
+            checks=made.checks,
+            free_running=made.free_running,
+            float_error=made.float_error,
+            executions=made.executions,
+            boundaries=made.boundaries,
+        )
+
+    @abstractmethod
+    def verified(self, network: Network, images: torch.Tensor) -> Verified:
+        """The artifact, checked on `images`; raises as export does."""
 
     @abstractmethod
     def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:

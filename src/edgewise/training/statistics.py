@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from edgewise.graph.averaging import averaging
 from edgewise.training.loop import Run
 
 
@@ -13,21 +14,13 @@ def reestimate(module: nn.Module, run: Run, batches: int = 100) -> None:
     Averaged weights have other statistics than the average of the statistics, and weights that jump
     between two codes have neither (Nagel et al. 2022, section 4.1).
     """
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
-    if not norms:
-        return
     device = next(module.parameters()).device
+    seen = run.train.head(batches * run.schedule.batch_size)
     module.train()
     for layer in module.modules():
         if isinstance(layer, nn.Dropout):
             layer.eval()
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain average of what follows
-    seen = run.train.head(batches * run.schedule.batch_size)
-    for batch in seen.batches(run.schedule.batch_size, run.contract):
-        module(torch.from_numpy(batch).to(device, memory_format=torch.channels_last))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    with averaging(module) as wanted:
+        for batch in seen.batches(run.schedule.batch_size, run.contract) if wanted else ():
+            module(torch.from_numpy(batch).to(device, memory_format=torch.channels_last))
     module.eval()

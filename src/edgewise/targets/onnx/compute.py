@@ -8,12 +8,8 @@ from torch import fx, nn
 
 from edgewise.graph.calls import argument, pair, source_shape
 from edgewise.graph.network import module_of
-from edgewise.quant.integer import clip_bounds
-from edgewise.targets.onnx.writing import (
-    Write,
-    Writing,
-    unsupported,
-)
+from edgewise.targets.calls import BOUNDED, bounds, reduced_axes, refuse_scaled
+from edgewise.targets.onnx.writing import Write, Writing, unsupported
 
 
 def _simple(operator: str, **attributes: Any) -> Write:
@@ -37,28 +33,15 @@ def _with_argument(operator: str, attribute: str, default: float) -> Write:
 
 def _binary(operator: str, order: tuple[int, int] = (0, 1)) -> Write:
     def write(writing: Writing, node: fx.Node) -> str:
-        if argument(node, 2, "alpha", 1) != 1 or node.kwargs.get("rounding_mode"):
-            raise unsupported(node, f"with {[*node.args[2:], *node.kwargs.items()]}")
+        refuse_scaled(node, unsupported)
         inputs = [writing.input(node, index) for index in order]
         return writing.builder.node(operator, inputs, writing.name(node))
 
     return write
 
 
-def _clip(writing: Writing, node: fx.Node) -> str:
-    low, high = clip_bounds(node, str(node.target).split(".")[1])
-    return _bounded(writing, node, low, high)
-
-
-def _clamp(writing: Writing, node: fx.Node) -> str:
-    return _bounded(writing, node, argument(node, 1, "min", None), argument(node, 2, "max", None))
-
-
-def _clamp_max(writing: Writing, node: fx.Node) -> str:
-    return _bounded(writing, node, None, node.args[1])
-
-
-def _bounded(writing: Writing, node: fx.Node, low: Any, high: Any) -> str:
+def _bounded(writing: Writing, node: fx.Node) -> str:
+    low, high = bounds(node)
     if low == 0 and high is None:
         return writing.builder.node("Relu", [writing.input(node)], writing.name(node))
     inputs = [writing.input(node)]
@@ -137,11 +120,7 @@ def _cat(writing: Writing, node: fx.Node) -> str:
 def _reduce(operator: str) -> Write:
     def write(writing: Writing, node: fx.Node) -> str:
         rank = len(source_shape(node))
-        dims = argument(node, 1, "dim", None)
-        dims = range(rank) if dims is None else [dims] if isinstance(dims, int) else dims
-        axes = sorted(int(axis) % rank for axis in dims)
-        if 0 in axes:
-            raise unsupported(node, "over the batch")
+        axes = reduced_axes(node, rank, unsupported)
         keep = bool(argument(node, 2, "keepdim", False))
         if operator == "ReduceMean" and rank == 4 and axes == [2, 3] and keep:
             return writing.builder.node(
@@ -237,12 +216,7 @@ COMPUTE: Mapping[str, Write] = {
     "minimum": _binary("Min"),
     "pow": _binary("Pow"),
     "cat": _cat,
-    "relu": _clip,
-    "relu6": _clip,
-    "hardtanh": _clip,
-    "clamp": _clamp,
-    "clamp_min": _clamp,
-    "clamp_max": _clamp_max,
+    **dict.fromkeys(BOUNDED, _bounded),
     "leaky_relu": _with_argument("LeakyRelu", "alpha", 0.01),
     "elu": _with_argument("Elu", "alpha", 1.0),
     "prelu": _prelu,

@@ -1,11 +1,10 @@
-"""The ONNX target: write, check, and only then put the file where it was asked for."""
+"""The ONNX target: how its artifacts are written, checked and read."""
 
 import tempfile
 from pathlib import Path
 
 import torch
 
-from edgewise import store
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
 from edgewise.targets.onnx import session
@@ -17,7 +16,7 @@ from edgewise.targets.onnx.inspect import inspect_artifact, read_contract
 from edgewise.targets.onnx.weights import stretches
 from edgewise.targets.onnx.writer import write
 from edgewise.targets.packing import Stretch
-from edgewise.targets.target import ArtifactLayer, Export, LayerCheck, Target
+from edgewise.targets.target import ArtifactLayer, LayerCheck, Target, Verified
 
 
 class OnnxTarget(Target):
@@ -28,7 +27,7 @@ class OnnxTarget(Target):
     profile = "onnxruntime"
     suffix = ".onnx"
 
-    def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:
+    def verified(self, network: Network, images: torch.Tensor) -> Verified:
         written = write(network)
         checks: tuple[LayerCheck, ...] = ()
         free_running = 0
@@ -42,19 +41,7 @@ class OnnxTarget(Target):
         executions = audit(network, written, optimized.graph)
         boundaries = find_boundaries(network, written, optimized)
         content = written.model.SerializeToString(deterministic=True)
-        store.write_bytes(path, content)
-        return Export(
-            path=path,
-            runtime=self.runtime,
-            digest=store.digest(content),
-            size_bytes=len(content),
-            images=len(images),
-            checks=checks,
-            free_running=free_running,
-            float_error=error,
-            executions=executions,
-            boundaries=boundaries,
-        )
+        return Verified(content, checks, free_running, error, executions, boundaries)
 
     def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
         return inspect_artifact(path)

@@ -18,12 +18,12 @@ from edgewise.quant.insert import find_source
 from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
+from edgewise.targets.calls import zeros_around
 from edgewise.targets.onnx.builder import INPUT, OUTPUT, Builder
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
-from edgewise.targets.onnx.moves import paddings
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.packing import find_packing
-from edgewise.targets.onnx.writing import Writing
+from edgewise.targets.onnx.writing import Writing, unsupported
 
 CONTRACT_KEY = "edgewise.preprocessing"
 
@@ -120,7 +120,7 @@ class _Writer(Writing):
         """Whether a pad is left to the only reader, a convolution, which pads anyway."""
         if kind not in ("pad", "constant_pad_nd") or len(node.users) != 1:
             return False
-        before, after = paddings(node)
+        before, after = zeros_around(node, unsupported)
         layer = module_of(self.module, next(iter(node.users)))
         if not isinstance(layer, _LAYERS) or layer.form.kind != "conv2d":
             return False
@@ -156,7 +156,7 @@ class _Writer(Writing):
         pads = [*geometry["padding"], *geometry["padding"]]
         source = node.all_input_nodes[0]
         if self._pads_convolution(source, operation(self.module, source)):
-            before, after = paddings(source)
+            before, after = zeros_around(source, unsupported)
             extra = [*before[2:], *after[2:]]
             pads = [one + other for one, other in zip(pads, extra, strict=True)]
         attributes = {

@@ -8,7 +8,7 @@ import numpy as np
 from torch import fx
 
 from edgewise.graph.calls import argument
-from edgewise.quant.integer import clip_bounds
+from edgewise.targets.calls import BOUNDED, bounds, kind_of, reduced_axes, refuse_scaled
 from edgewise.targets.tflite.builder import Value, options
 from edgewise.targets.tflite.layout import physical_axis
 from edgewise.targets.tflite.pooling import average_pool
@@ -35,7 +35,7 @@ def _simple(operator: str, kind: str | None = None) -> Write:
 
 def _binary(operator: str, kind: str, order: tuple[int, int] = (0, 1)) -> Write:
     def write(writing: Writing, node: fx.Node) -> Value:
-        refuse_scaled(node)
+        refuse_scaled(node, unsupported)
         inputs = [writing.floats(node, index) for index in order]
         refuse_ranks(node, inputs)
         settings = options(kind)
@@ -46,12 +46,6 @@ def _binary(operator: str, kind: str, order: tuple[int, int] = (0, 1)) -> Write:
     return write
 
 
-def refuse_scaled(node: fx.Node) -> None:
-    """Raise UnsupportedOpError for arithmetic with settings that the runtime lacks."""
-    if argument(node, 2, "alpha", 1) != 1 or node.kwargs.get("rounding_mode"):
-        raise unsupported(node, f"with {[*node.args[2:], *node.kwargs.items()]}")
-
-
 def refuse_ranks(node: fx.Node, inputs: Sequence[Value]) -> None:
     """Raise UnsupportedOpError where fewer axes would meet others than in the network."""
     rank = len(node.meta["shape"])
@@ -59,26 +53,14 @@ def refuse_ranks(node: fx.Node, inputs: Sequence[Value]) -> None:
         raise unsupported(node, "of tensors with unlike axes")
 
 
-def _clip(writing: Writing, node: fx.Node) -> Value:
-    low, high = clip_bounds(node, str(node.target).split(".")[1])
-    return _bounded(writing, node, low, high)
-
-
-def _clamp(writing: Writing, node: fx.Node) -> Value:
-    return _bounded(writing, node, argument(node, 1, "min", None), argument(node, 2, "max", None))
-
-
-def _clamp_max(writing: Writing, node: fx.Node) -> Value:
-    return _bounded(writing, node, None, node.args[1])
-
-
-def _bounded(writing: Writing, node: fx.Node, low: Any, high: Any) -> Value:
+def _bounded(writing: Writing, node: fx.Node) -> Value:
+    low, high = bounds(node)
     known = {(0.0, None): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
     value, shape = writing.floats(node), shape_of(node)
     if (low, high) in known:
         return writing.add(known[low, high], [value], node.name, shape)
-    bounds = [("MAXIMUM", low), ("MINIMUM", high)]
-    given = [(operator, bound) for operator, bound in bounds if bound is not None]
+    both = (("MAXIMUM", low), ("MINIMUM", high))
+    given = [(operator, bound) for operator, bound in both if bound is not None]
     for place, (operator, bound) in enumerate(given):
         name = node.name if place == len(given) - 1 else f"{node.name}.low"
         limit = writing.value(node, float(bound), operator.lower())
@@ -179,15 +161,11 @@ def write_reduction(  # noqa: PLR0913 - what a reduction is made of
 ) -> Value:  # fmt: skip
     """A mean or a sum over axes of the network's; codes: the steps of its result, where it is."""
     rank = len(value.shape)
-    dims = argument(node, 1, "dim", None)
-    if str(node.target).split(".")[1] == "adaptive_avg_pool2d":
-        dims, keep = (2, 3), True
+    if kind_of(node) == "adaptive_avg_pool2d":
+        over, keep = [2, 3], True
     else:
+        over = reduced_axes(node, rank, unsupported)
         keep = bool(argument(node, 2, "keepdim", False))
-    dims = range(rank) if dims is None else [dims] if isinstance(dims, int) else dims
-    over = sorted({int(axis) % rank for axis in dims})
-    if 0 in over:
-        raise unsupported(node, "over the batch")
     places = sorted(physical_axis(axis, rank) for axis in over)
     axes = writing.integers("axes." + "".join(map(str, places)), places)
     straight = keep or rank != 4 or places == [1, 2]  # else what is left has to be turned
@@ -246,12 +224,7 @@ COMPUTE: Mapping[str, Write] = {
     "pow": _binary("POW", "Pow"),
     "matmul": _matmul,
     "cat": _cat,
-    "relu": _clip,
-    "relu6": _clip,
-    "hardtanh": _clip,
-    "clamp": _clamp,
-    "clamp_min": _clamp,
-    "clamp_max": _clamp_max,
+    **dict.fromkeys(BOUNDED, _bounded),
     "leaky_relu": _leaky_relu,
     "elu": _elu,
     "prelu": _prelu,

@@ -5,16 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import fx
 
 from edgewise.graph.calls import argument
+from edgewise.targets.calls import refuse_scaled
 from edgewise.targets.tflite.builder import Steps, Value, options
-from edgewise.targets.tflite.compute import (
-    refuse_ranks,
-    refuse_scaled,
-    write_cat,
-    write_reduction,
-)
+from edgewise.targets.tflite.compute import refuse_ranks, write_cat, write_reduction
 from edgewise.targets.tflite.ending import Ending
 from edgewise.targets.tflite.pooling import average_codes
-from edgewise.targets.tflite.writing import NONE, Writing, shape_of
+from edgewise.targets.tflite.writing import NONE, Writing, shape_of, unsupported
 
 # The codes, and whether they are within their bounds already; None where there is no integer form.
 Codes = tuple[Value, bool] | None
@@ -27,7 +23,7 @@ _SIGMOID, _TANH = Steps((1 / 256,), -128), Steps((1 / 128,), 0)
 
 def _binary(operator: str, kind: str) -> WriteCodes:
     def write(writing: Writing, node: fx.Node, ending: Ending) -> Codes:
-        refuse_scaled(node)
+        refuse_scaled(node, unsupported)
         inputs = [writing.input(node, index) for index in (0, 1)]
         refuse_ranks(node, inputs)
         activation = ending.activation

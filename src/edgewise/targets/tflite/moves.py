@@ -1,11 +1,18 @@
 """Operations that only move values: shapes, slices, padding. Codes stay what they are."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import fx
 
-from edgewise.graph.calls import SPLITS, argument, split_sizes
+from edgewise.targets.calls import (
+    ALIASES,
+    RESHAPES,
+    order_of,
+    piece_of,
+    selected,
+    slice_of,
+    zeros_around,
+)
 from edgewise.targets.tflite.builder import Value, options
 from edgewise.targets.tflite.layout import physical_axis, physical_order
 from edgewise.targets.tflite.pooling import max_pool
@@ -22,13 +29,7 @@ def _reshape(writing: Writing, node: fx.Node) -> Value:
 
 
 def _transpose(writing: Writing, node: fx.Node) -> Value:
-    rank = len(node.meta["shape"])
-    order = list(range(rank))
-    if str(node.target).startswith("aten.permute"):
-        order = [int(axis) % rank for axis in argument(node, 1, "dims", ())]
-    else:
-        one, other = (int(argument(node, index, "", 0)) % rank for index in (1, 2))
-        order[one], order[other] = order[other], order[one]
+    order = order_of(node)
     if order[0] != 0:
         raise unsupported(node, "of the batch axis")
     return writing.transpose(writing.input(node), node.name, physical_order(order))
@@ -64,31 +65,22 @@ def _upsample_nearest(writing: Writing, node: fx.Node) -> Value:
 
 
 def _pad(writing: Writing, node: fx.Node) -> Value:
-    sizes = [int(size) for size in argument(node, 1, "pad", ())]
-    has_mode = str(node.target).startswith("aten.pad")
-    mode = argument(node, 2, "mode", "constant") if has_mode else "constant"
-    value = argument(node, 3 if has_mode else 2, "value", 0)
-    if mode != "constant" or value not in (0, None) or min(sizes, default=0) < 0:
+    before, after = zeros_around(node, unsupported)
+    if min(*before, *after) < 0:
         raise unsupported(node, "with anything but constant zeros")
-    rank = len(node.meta["shape"])
-    around = [[0, 0] for _ in range(rank)]
-    for index in range(len(sizes) // 2):
-        axis = physical_axis(rank - 1 - index, rank)
-        around[axis] = sizes[2 * index : 2 * index + 2]
+    around = [[0, 0] for _ in before]
+    for axis, sizes in enumerate(zip(before, after, strict=True)):
+        around[physical_axis(axis, len(around))] = list(sizes)
     pads = writing.integers(f"{node.name}.pads", around)
     inputs = [writing.input(node), pads]
     return writing.move("PAD", inputs, node.name, shape_of(node), options("Pad"))
 
 
 def _slice(writing: Writing, node: fx.Node) -> Value:
-    axis = int(argument(node, 1, "dim", 0))
-    start, end = argument(node, 2, "start", None), argument(node, 3, "end", None)
-    step = int(argument(node, 4, "step", 1))
-    if isinstance(start, fx.Node) or isinstance(end, fx.Node):
-        raise unsupported(node, "with bounds that depend on the input's size")
+    axis, start, end, step = slice_of(node, unsupported)
     size = node.all_input_nodes[0].meta["shape"][axis]
     if size is None:
-        if start in (0, None) and (end is None or int(end) >= 2**31) and step == 1:
+        if start == 0 and (end is None or end >= 2**31) and step == 1:
             return writing.input(node)
         raise unsupported(node, "of the batch")
     first, last, _ = slice(start, end).indices(int(size))
@@ -115,10 +107,8 @@ def _cut(
 
 def _select(writing: Writing, node: fx.Node) -> Value:
     source = writing.input(node)
-    axis, index = int(argument(node, 1, "dim", 0)), int(argument(node, 2, "index", 0))
     rank = len(source.shape)
-    if axis % rank == 0:
-        raise unsupported(node, "of one image in the batch")
+    axis, index = selected(node, rank, unsupported)
     size = source.shape[physical_axis(axis, rank)]
     bounds = (index % size, index % size + 1, 1)
     kept = _cut(writing, f"{node.name}.kept", source, axis, bounds)
@@ -127,31 +117,14 @@ def _select(writing: Writing, node: fx.Node) -> Value:
 
 def _piece(writing: Writing, node: fx.Node) -> Value:
     """One of the parts that a tensor is split into, as the slice that it is."""
-    whole = node.all_input_nodes[0]
-    position: Any = node.args[1]
-    axis, sizes = _sizes(whole)
-    start = sum(sizes[:position])
-    bounds = (start, start + sizes[position], 1)
-    return _cut(writing, node.name, writing.values[whole], axis, bounds)
-
-
-def _sizes(node: fx.Node) -> tuple[int, list[int]]:
-    """Along which axis a tensor is split, and how long the parts are."""
-    if str(node.target).split(".")[1] not in SPLITS:
-        raise unsupported(node, "with several outputs")
-    axis, sizes = split_sizes(node)
-    if axis == 0:
-        raise unsupported(node, "of the batch")
-    return axis, sizes
+    axis, start, end = piece_of(node, unsupported)
+    whole = writing.values[node.all_input_nodes[0]]
+    return _cut(writing, node.name, whole, axis, (start, end, 1))
 
 
 MOVES: Mapping[str, Write] = {
-    **dict.fromkeys(("dropout", "contiguous", "clone", "alias", "detach", "identity"), _alias),
-    **dict.fromkeys(("chunk", "split", "split_with_sizes"), _alias),
-    **dict.fromkeys(
-        ("flatten", "view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "unflatten"),
-        _reshape,
-    ),
+    **dict.fromkeys(ALIASES, _alias),
+    **dict.fromkeys(RESHAPES, _reshape),
     "max_pool2d": max_pool,
     "permute": _transpose,
     "transpose": _transpose,

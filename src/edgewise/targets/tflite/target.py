@@ -1,14 +1,13 @@
-"""The TFLite target: write, check, and only then put the file where it was asked for."""
+"""The TFLite target: how its artifacts are written, checked and read."""
 
 from pathlib import Path
 
 import torch
 
-from edgewise import store
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
 from edgewise.targets.packing import Stretch
-from edgewise.targets.target import ArtifactLayer, Export, LayerCheck, Target
+from edgewise.targets.target import ArtifactLayer, LayerCheck, Target, Verified
 from edgewise.targets.tflite.audit import audit
 from edgewise.targets.tflite.builder import serialize
 from edgewise.targets.tflite.check import check_codes, check_dynamic, check_output
@@ -25,7 +24,7 @@ class LiteRtTarget(Target):
     profile = "litert"
     suffix = ".tflite"
 
-    def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:
+    def verified(self, network: Network, images: torch.Tensor) -> Verified:
         written = write(network)
         content = serialize(written.model)
         checks: tuple[LayerCheck, ...] = ()
@@ -35,18 +34,7 @@ class LiteRtTarget(Target):
         check_dynamic(network, written, images)
         error = check_output(network, written, images)
         executions = audit(network, written, content)
-        store.write_bytes(path, content)
-        return Export(
-            path=path,
-            runtime=self.runtime,
-            digest=store.digest(content),
-            size_bytes=len(content),
-            images=len(images),
-            checks=checks,
-            free_running=free_running,
-            float_error=error,
-            executions=executions,
-        )
+        return Verified(content, checks, free_running, error, executions)
 
     def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
         return inspect_artifact(path)
