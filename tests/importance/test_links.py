@@ -306,3 +306,24 @@ def test_with_its_bias_compensated_a_pruned_layer_keeps_its_mean(kind: str) -> N
     pruned, whole = form.run(inputs, weight * kept, bias), form.run(inputs, weight, None)
     axes = [a for a in range(whole.ndim) if a != (whole.ndim - 1 if form.kind == "linear" else 1)]
     assert torch.allclose(pruned.mean(axes), whole.mean(axes), rtol=1e-9)
+
+
+@settings(max_examples=30)
+@given(
+    size=st.integers(2, 30),
+    rank=st.integers(1, 10),
+    dirt=st.sampled_from([0.0, 1e-9, 1e-5, 1e-4]),
+    seed=st.integers(0, 99),
+)
+def test_damped_moments_have_a_factor_and_are_hardly_changed(
+    size: int, rank: int, dirt: float, seed: int
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    rows = torch.randn(rank, size, generator=draw, dtype=torch.float64)
+    noise = torch.randn(size, size, generator=draw, dtype=torch.float64)
+    second = rows.T @ rows
+    level = float(second.diagonal().mean())
+    dirty = second + dirt * level * (noise + noise.T) / size  # indefinite, as rounding leaves it
+    found = refit.damped(dirty)
+    torch.linalg.cholesky(found)
+    assert float((found - dirty).abs().max()) <= 1.001 * level * max(1e-6, 100 * dirt)

@@ -11,13 +11,23 @@ Throughout: weight (units, inputs), second (inputs, inputs), float64.
 import torch
 from torch import Tensor
 
-_DAMPING = 1e-6  # of the mean variance: inputs that are never lit have none
+# Of the mean variance, the first that will do: inputs that are never lit have no variance.
+_LEAST = 1e-6
+_DAMPINGS = (_LEAST, 1e-5, 1e-4, 1e-3, 1e-2)
 
 
 def damped(second: Tensor) -> Tensor:
-    """Second moments that can be inverted, whatever inputs are constant or alike."""
-    level = _DAMPING * second.diagonal().mean().clamp_min(torch.finfo(second.dtype).tiny)
-    return second + level * torch.eye(len(second), dtype=second.dtype)
+    """Second moments that can be inverted, whatever inputs are constant or alike.
+
+    Moments that were summed in float32 may be indefinite by more than the least damping.
+    """
+    level = second.diagonal().mean().clamp_min(torch.finfo(second.dtype).tiny)
+    unit = torch.eye(len(second), dtype=second.dtype)
+    for power in _DAMPINGS:
+        made = second + power * level * unit
+        if not int(torch.linalg.cholesky_ex(made).info):
+            break
+    return made
 
 
 def entry_gains(weight: Tensor, second: Tensor, order: Tensor) -> Tensor:
@@ -76,7 +86,7 @@ def pursuit_order(weight: Tensor, second: Tensor, most: int) -> Tensor:
     basis = torch.zeros(most, units, inputs, dtype=weight.dtype)
     rows = torch.arange(units)
     free = torch.ones(units, inputs, dtype=torch.bool)
-    least = second.diagonal().mean() * _DAMPING
+    least = second.diagonal().mean() * _LEAST
     for turn in range(most):
         gain = (left.square() / variance.clamp_min(least)).masked_fill(~free, -1.0)
         chosen = gain.argmax(1)
