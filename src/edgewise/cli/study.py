@@ -7,6 +7,7 @@ from functools import wraps
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table as Shown
 
@@ -162,9 +163,10 @@ def _show(opened: _Opened, as_json: bool) -> None:
 
 
 def _rendered(table: result.Table) -> Shown:
-    shown = Shown(title=table.title)
-    for place, heading in enumerate(table.headings):
-        shown.add_column(heading, justify="right" if place else "left")
+    shown = Shown(title=table.title, box=SIMPLE_HEAD, show_edge=False, padding=0)
+    shown.add_column(table.headings[0], overflow="fold")
+    for heading in table.headings[1:]:
+        shown.add_column(heading, justify="right", overflow="fold")
     for row in table.rows:
         shown.add_row(*map(escape, row))
     return shown

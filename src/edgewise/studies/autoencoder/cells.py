@@ -9,7 +9,7 @@ from edgewise import store
 from edgewise.data.dataset import Split
 from edgewise.graph.capture import capture
 from edgewise.models.weights import save_weights
-from edgewise.studies.autoencoder.judging import Bar, Judge
+from edgewise.studies.autoencoder.judging import Bar
 from edgewise.studies.autoencoder.networks import (
     MODEL,
     Job,
@@ -19,6 +19,7 @@ from edgewise.studies.autoencoder.networks import (
     sparsity_of,
     train_dense,
 )
+from edgewise.studies.autoencoder.svm import Machine, solver
 from edgewise.study import Bench
 
 # Sparsities, and at which precisions each is judged.
@@ -33,13 +34,15 @@ def dense(job: Job, epochs: int, fitted: Split, precisions: Sequence[str], bench
     save_weights(module, bench.keeps, {"name": MODEL, "options": {}}, job.data.contract)
     network = capture(module, job.data.contract, MODEL)
     bar = Bar(job.data, fitted, bench.scratch)
-    first: Judge | None = None
+    first: Machine | None = None
     rows = []
     for precision in precisions:
         answers = bar.answers(network, precision, bench.progress)
-        rows.append({"sparsity": 0.0, "precision": precision, **bar.row(answers, first)})
-        first = first or bar.judge(answers)
-    return {"rows": rows, "threads": job.threads, "curves": asdict(curves)}
+        own = bar.judge(answers)
+        first = first or own
+        rows.append({"sparsity": 0.0, "precision": precision, **bar.row(answers, own, first)})
+    facts = {"threads": job.threads, "fitted_by": solver()}
+    return {"rows": rows, "curves": asdict(curves), **facts}
 
 
 def pruned(
@@ -67,7 +70,8 @@ def pruned(
             found = []
             for precision in precisions:
                 answers = bar.answers(made, precision, bench.progress)
-                found.append({**known, "precision": precision, **bar.row(answers, fixed)})
+                row = bar.row(answers, bar.judge(answers), fixed)
+                found.append({**known, "precision": precision, **row})
             store.write_bytes(done, json.dumps(found).encode())
         rows += json.loads(done.read_bytes())
-    return {"rows": rows, "threads": job.threads}
+    return {"rows": rows, "threads": job.threads, "fitted_by": solver()}

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from edgewise.data.dataset import Dataset, Split
+from edgewise.studies import measured
 from edgewise.studies.autoencoder.cells import Plan, dense, pruned
+from edgewise.studies.autoencoder.measuring import measure_artifacts
 from edgewise.studies.autoencoder.networks import Job, Pruning, schedule
 from edgewise.studies.autoencoder.scales import Scale
 from edgewise.study import Cell, Grid
@@ -44,7 +46,18 @@ def grid(data: Dataset, name: str, scale: Scale, threads: int) -> Grid:
     made: list[Cell] = []
     for seed in range(scale.seeds):
         made.extend(_Seed(Job(data, seed, threads), scale).cells())
+    made.append(_measured(Job(data, 0, threads), scale))
     return Grid(NAME, name, tuple(made), data.digests())
+
+
+def _measured(job: Job, scale: Scale) -> Cell:
+    """Times, files and memory on this machine."""
+    name, how = "measured/local", scale.protocol
+    settings = job.settings(
+        timed=scale.timed, protocol=asdict(measured.PROTOCOLS[how]), device="local"
+    )
+    compute = partial(measure_artifacts, job, scale.timed, how, "local", name)
+    return Cell(name, settings, compute)
 
 
 @dataclass(frozen=True)

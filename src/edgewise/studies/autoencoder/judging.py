@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.svm import SVC
 
 from edgewise.data.dataset import Dataset, Split
 from edgewise.devices.device import Device
@@ -18,13 +16,11 @@ from edgewise.measure import run_artifact
 from edgewise.presets import FLOAT32, FP16, INT8_DYNAMIC
 from edgewise.progress import Progress
 from edgewise.recipe import Recipe
+from edgewise.studies.autoencoder.svm import Floats, Labels, Machine
 from edgewise.targets.packing import storage
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.targets.tflite.weights import stretches
 from edgewise.tasks.reconstruction import signal_to_noise
-
-Floats = NDArray[np.float32]
-Labels = NDArray[np.int64]
 
 PRECISIONS: Mapping[str, Recipe] = {"FP32": FLOAT32, "FP16": FP16, "INT8": INT8_DYNAMIC}
 _CHECKED = 32  # images that an artifact is verified on
@@ -38,18 +34,6 @@ class Answers:
     fitted: Floats
     test: Floats
     facts: Mapping[str, Any]
-
-
-class Judge:
-    """An SVM with an RBF kernel fitted on what an autoencoder gives back, with the library's
-    defaults (C = 1, gamma by scale): those that give the paper's baseline on raw pixels."""
-
-    def __init__(self, outputs: Floats, labels: Labels) -> None:
-        self._machine: Any = SVC().fit(outputs, labels)
-
-    def accuracy(self, outputs: Floats, labels: Labels) -> float:
-        """Share of images that it tells right."""
-        return float((self._machine.predict(outputs) == labels).mean())
 
 
 @dataclass(frozen=True)
@@ -92,14 +76,14 @@ class Bar:
         contract, runtime = self.data.contract, LiteRtTarget.runtime
         return np.asarray(run_artifact(device, path, split, contract, progress, runtime))
 
-    def judge(self, answers: Answers) -> Judge:
+    def judge(self, answers: Answers) -> Machine:
         """The SVM fitted on these answers."""
-        return Judge(answers.fitted, self.labels)
+        return Machine(answers.fitted, self.labels)
 
-    def row(self, answers: Answers, fixed: Judge | None) -> dict[str, Any]:
-        """Accuracies and facts; fixed: the judge of the dense network, where that is another."""
+    def row(self, answers: Answers, refitted: Machine, fixed: Machine) -> dict[str, Any]:
+        """Facts, and accuracies by the SVM of these answers and by that of the dense network."""
         labels = self.data.split("test").labels
         assert labels is not None
-        own = self.judge(answers).accuracy(answers.test, labels)
-        theirs = own if fixed is None else fixed.accuracy(answers.test, labels)
+        own = refitted.accuracy(answers.test, labels)
+        theirs = own if fixed is refitted else fixed.accuracy(answers.test, labels)
         return {**answers.facts, "refitted": own, "fixed": theirs}

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from edgewise import units
+from edgewise.studies import measured
 from edgewise.studies.autoencoder import paper
 from edgewise.studies.result import Curve, Mean, Plot, Table
 from edgewise.study import Finding
@@ -20,6 +22,10 @@ _PROTOCOLS = {
 }
 _PRECISIONS = ("FP32", "FP16", "INT8")
 _FORM = "form-"
+_DENSE = (
+    "Links that are gone are zeros which the runtime's kernels multiply like any other number: "
+    "they make the packed file smaller and nothing faster. Weights are random here."
+)
 
 # cell name without its seed, sparsity, precision -> seed -> row
 Rows = Mapping[tuple[str, float, str], Mapping[str, Mapping[str, float]]]
@@ -29,7 +35,16 @@ def tables(findings: Sequence[Finding]) -> tuple[Table, ...]:
     """Every regime and protocol, the whole training set, and the formulations."""
     rows = _rows(findings)
     made = [_table(rows, regime, protocol) for regime in _REGIMES for protocol in _PROTOCOLS]
-    return (*made, *_whole(rows), *_forms(rows))
+    series = [one for one in findings if one.cell.name.startswith("measured/")]
+    timed = (_timed(one.result) for one in series if one.error is None)
+    return (*made, *_whole(rows), *_forms(rows), *timed)
+
+
+def _timed(result: Mapping[str, Any]) -> Table:
+    mode = f"({result['mode']} measurement)"
+    title = f"Inference by LiteRT on {result['cpu']}, batch 1, one thread {mode}"
+    headings = ("", *measured.HEADINGS)
+    return Table(title, headings, tuple(measured.rows(result)), (_DENSE, *result["remarks"]))
 
 
 def _rows(findings: Sequence[Finding]) -> Rows:

@@ -8,7 +8,8 @@ from edgewise.data.dataset import Dataset
 from edgewise.quant.learned import PLACEMENTS
 from edgewise.quant.scheme import INT8, Scheme
 from edgewise.steps.qat import GENTLE, Qat
-from edgewise.studies.vgg16.measuring import PROTOCOLS, RECIPES, measure_variants
+from edgewise.studies import measured
+from edgewise.studies.vgg16.measuring import RECIPES, measure_variants
 from edgewise.studies.vgg16.scales import Scale, Wider
 from edgewise.studies.vgg16.training import Job, train_float, train_quantized
 from edgewise.study import Cell, Grid
@@ -40,7 +41,7 @@ def _measured(data: Dataset, label: str) -> Cell:
     name = "measured/local"
     settings = {
         "width": 1.0,
-        "protocol": asdict(PROTOCOLS[label]),
+        "protocol": asdict(measured.PROTOCOLS[label]),
         "device": "local",
         "recipes": [recipe.to_json() for recipe in RECIPES],
     }

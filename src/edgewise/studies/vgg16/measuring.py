@@ -1,6 +1,5 @@
 """Table 4: inference time, file and memory of float, fp16 and int8 on a device."""
 
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ import torch
 from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
 from edgewise.graph.capture import capture
-from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.measure import Inputs, Variant, measure
 from edgewise.models.builtin import build
 from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC
 from edgewise.quant.scheme import Scheme
@@ -17,6 +16,7 @@ from edgewise.series.files import save_series
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
 from edgewise.steps.quantize import Quantize
+from edgewise.studies import measured
 from edgewise.study import Bench
 from edgewise.targets.onnx.target import OnnxTarget
 
@@ -27,7 +27,6 @@ _LOW_BITS = tuple(
 )
 RECIPES = (FLOAT32, FP16, INT8, *_LOW_BITS, INT8_DYNAMIC)
 _CHECKED, _TIMED = 16, 32
-PROTOCOLS = {QUICK.label: QUICK, FULL.label: FULL}
 
 
 def measure_variants(data: Dataset, label: str, url: str, name: str, bench: Bench) -> Any:
@@ -50,22 +49,6 @@ def measure_variants(data: Dataset, label: str, url: str, name: str, bench: Benc
         variants.append(Variant(recipe.name, path))
     inputs = Inputs(test.images.read(0, _TIMED), data.contract)
     with connect(url) as device:
-        series = measure(variants, device, PROTOCOLS[label], bench.progress, inputs)
+        series = measure(variants, device, measured.PROTOCOLS[label], bench.progress, inputs)
     save_series(series, bench.folder / f"{name}-series.json")
-    return {
-        "device": url,
-        "cpu": series.baseline.machine["cpu"],
-        "mode": series.mode,
-        "remarks": list(series.remarks()),
-        "variants": [
-            {
-                "name": one.name,
-                "size_bytes": one.size_bytes,
-                "p50_s": asdict(one.statistics.p50_s),
-                "speed_up": asdict(series.speed_up(one)),
-                "own_bytes": one.memory.own_bytes,
-                "process_bytes": one.memory.peak_bytes,
-            }
-            for one in series.measurements
-        ],
-    }
+    return measured.facts(series, url)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from edgewise import units
+from edgewise.studies import measured
 from edgewise.studies.result import Curve, Mean, Plot, Table
 from edgewise.studies.vgg16.bound import JETSON_NANO
 from edgewise.study import Finding
@@ -59,8 +60,8 @@ def tables(findings: Sequence[Finding]) -> tuple[Table, ...]:
     """Every table of the paper, of what is there."""
     by_name = _by_name(findings)
     made = [_table(title, rows, by_name) for title, rows in _TABLES]
-    measured = [one for one in findings if one.cell.name.startswith("measured/")]
-    return (*made, *(_measured(one) for one in measured if one.error is None))
+    series = [one for one in findings if one.cell.name.startswith("measured/")]
+    return (*made, *(_measured(one) for one in series if one.error is None))
 
 
 # The paper's table 4: TensorRT in FP16 on a Jetson Nano, time in ms and memory in MB.
@@ -71,31 +72,15 @@ _RANDOM = "The network of full width, with random weights: they change neither t
 def _measured(one: Finding) -> Table:
     """Times, files and memory; the paper's were of another device and are shown as such."""
     result = one.result
-    rows = [
-        (f"paper, Jetson Nano: {name}", "", f"{ms:g} ms", "", "", f"{mb:g} MB")
+    theirs = [
+        (f"paper, Jetson Nano: {name}", "", f"{ms:g} ms", "", "", f"{mb:g} MB", "")
         for name, ms, mb in PAPER_MEASURED
     ]
-    for variant in result["variants"]:
-        p50, speed = variant["p50_s"], variant["speed_up"]
-        interval = f"{units.seconds(p50['low'])} to {units.seconds(p50['high'])}"
-        times = f"{speed['value']:.2f}x ({speed['low']:.2f} to {speed['high']:.2f})"
-        rows.append(
-            (
-                f"ours: {variant['name']}",
-                units.size(variant["size_bytes"]),
-                f"{units.seconds(p50['value'])} ({interval})",
-                "" if variant["name"] == result["variants"][0]["name"] else times,
-                _bytes(variant["own_bytes"]),
-                _bytes(variant["process_bytes"]),
-            )
-        )
+    rows = (*theirs, *measured.rows(result))
     title = f"4. Inference on {result['cpu']}, batch 1, one thread ({result['mode']} measurement)"
-    headings = ("", "file", "latency p50", "over float", "memory of the model", "of the process")
-    return Table(title, headings, tuple(rows), (_RANDOM, *result["remarks"], JETSON_NANO.words()))
-
-
-def _bytes(count: int | None) -> str:
-    return "not measured" if count is None else units.size(count)
+    return Table(
+        title, ("", *measured.HEADINGS), rows, (_RANDOM, *result["remarks"], JETSON_NANO.words())
+    )
 
 
 def _by_name(findings: Sequence[Finding]) -> dict[str, dict[str, Finding]]:
