@@ -25,6 +25,11 @@ class StopHereError(Exception):
     """As if the work failed."""
 
 
+def stop_within(folder: Path) -> None:
+    with building(folder):
+        raise StopHereError
+
+
 def content(text: str) -> dict[str, Any]:
     """The least that a manifest says."""
     variant = {"name": text, "artifact": "x", "runtime": "x", "size_bytes": 1, "digest": "x"}
@@ -80,13 +85,8 @@ def test_work_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseExceptio
 
 def test_work_that_fails_leaves_the_earlier_bundle(tmp_path: Path) -> None:
     make(tmp_path / "out")
-
-    def work() -> None:
-        with building(tmp_path / "out"):
-            raise StopHereError
-
     with pytest.raises(StopHereError):
-        work()
+        stop_within(tmp_path / "out")
     assert verify_hashes(read_bundle(tmp_path / "out"))
     assert names(tmp_path) == ["out"]
 
@@ -176,13 +176,8 @@ def test_a_killed_run_shows_nothing_and_the_next_one_starts_anew(tmp_path: Path)
 def test_a_run_killed_between_two_renames_has_not_lost_the_earlier_bundle(tmp_path: Path) -> None:
     make(tmp_path / "out")
     kill("between", tmp_path / "out")
-
-    def work() -> None:
-        with building(tmp_path / "out"):
-            raise StopHereError
-
     with pytest.raises(StopHereError):
-        work()
+        stop_within(tmp_path / "out")
     assert verify_hashes(read_bundle(tmp_path / "out"))
 
 

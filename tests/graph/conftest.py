@@ -5,25 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from own_forward import Own, conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgewise.data.preprocess import natural
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
-
-
-class Own(nn.Module):
-    """Parts, and a function of them and the images."""
-
-    def __init__(self, forward: Callable[[Any, Tensor], Tensor], **parts: nn.Module) -> None:
-        super().__init__()
-        self.function = forward
-        for name, part in parts.items():
-            self.add_module(name, part)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.function(self, images)
 
 
 class Constant(nn.Module):
@@ -33,10 +21,6 @@ class Constant(nn.Module):
         super().__init__()
         self.values = nn.Parameter(torch.randn(*shape))
         self.register_buffer("fixed", torch.rand(*shape) + 0.5)
-
-
-def conv(*settings: Any, **more: Any) -> nn.Conv2d:
-    return nn.Conv2d(*settings, **more)
 
 
 def head(channels: int) -> nn.Module:

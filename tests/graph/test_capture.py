@@ -4,10 +4,10 @@ import copy
 import logging
 import pickle
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+from own_forward import Own, conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,19 +16,6 @@ from edgewise.graph.capture import capture
 from edgewise.graph.network import first_output, operation
 
 CONTRACT = natural((3, 8, 8))
-
-
-class Own(nn.Module):
-    """A module whose forward is a function of the test's."""
-
-    def __init__(self, forward: Callable[[Any, Any], object], **parts: nn.Module) -> None:
-        super().__init__()
-        self.function = forward
-        for name, part in parts.items():
-            self.add_module(name, part)
-
-    def forward(self, images: Tensor) -> object:
-        return self.function(self, images)
 
 
 class Shared(nn.Module):
@@ -85,10 +72,6 @@ class Shuffle(nn.Module):
         count, channels, height, width = images.shape
         groups = images.view(count, 3, channels // 3, height, width)
         return groups.transpose(1, 2).contiguous().view(count, channels, height, width)
-
-
-def conv(*settings: Any, **more: Any) -> nn.Conv2d:
-    return nn.Conv2d(*settings, **more)
 
 
 WORKS: dict[str, Callable[[], nn.Module]] = {

@@ -1,10 +1,10 @@
 """What cannot be captured is refused, and the refusal names the layer."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+from own_forward import Own, conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,23 +13,6 @@ from edgewise.errors import CaptureError, ModelError
 from edgewise.graph.capture import capture
 
 CONTRACT = natural((3, 8, 8))
-
-
-class Own(nn.Module):
-    """A module whose forward is a function of the test's."""
-
-    def __init__(self, forward: Callable[[Any, Any], object], **parts: nn.Module) -> None:
-        super().__init__()
-        self.function = forward
-        for name, part in parts.items():
-            self.add_module(name, part)
-
-    def forward(self, images: Tensor) -> object:
-        return self.function(self, images)
-
-
-def conv(*settings: Any, **more: Any) -> nn.Conv2d:
-    return nn.Conv2d(*settings, **more)
 
 
 class TwoInputs(nn.Module):

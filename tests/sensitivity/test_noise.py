@@ -3,7 +3,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from torch import Tensor, fx
+from network_parts import Values
+from torch import Tensor
 
 from edgewise.data.dataset import Dataset
 from edgewise.graph.network import Network, module_of
@@ -24,18 +25,6 @@ def noise(network: Network, compressed: Compressed, images: Tensor) -> dict[str,
 def decibels(truth: Tensor, noisy: Tensor) -> float:
     signal = truth.double().square().sum()
     return 10 * math.log10(float(signal / (truth.double() - noisy.double()).square().sum()))
-
-
-class Values(fx.Interpreter):
-    def __init__(self, network: Network, images: Tensor) -> None:
-        super().__init__(network.module, garbage_collect_values=False)
-        with torch.no_grad():
-            self.run(images)
-
-    def __getitem__(self, name: str) -> Tensor:
-        value = next(value for node, value in self.env.items() if node.name == name)
-        assert isinstance(value, Tensor)
-        return value
 
 
 def test_every_integer_layer_is_listed_in_order_with_its_weights(

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from network_parts import quantized_layers
 from torch import Tensor
 
 from edgewise.data.dataset import Dataset, Split
 from edgewise.errors import RecipeError
-from edgewise.graph.network import Network, module_of
+from edgewise.graph.network import Network
 from edgewise.presets import FLOAT32
 from edgewise.progress import silent
 from edgewise.quant.fake import QuantizedLayer, rounded
@@ -29,11 +30,6 @@ QUICK = AdaRound(iterations=60, batch_size=64)
 CLIPS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu, "hardtanh": lambda x: x.clamp(0, 6), "relu6": lambda x: x.clamp(0, 6),
 }  # fmt: skip
-
-
-def layers(network: Network) -> dict[str, QuantizedLayer]:
-    found = ((node.name, module_of(network.module, node)) for node in network.module.graph.nodes)
-    return {name: layer for name, layer in found if isinstance(layer, QuantizedLayer)}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +60,7 @@ def test_every_code_is_beside_its_weight(
     network = made(name, replace(QUICK, scales=scales))
     truth = FLOAT32.apply(captured(name)).network.module
     up = 0
-    for path, layer in layers(network).items():
+    for path, layer in quantized_layers(network).items():
         node = next(node for node in network.module.graph.nodes if node.name == path)
         weight = truth.get_submodule(str(node.target)).weight
         assert isinstance(weight, Tensor)
@@ -102,7 +98,7 @@ def test_no_layer_is_reconstructed_worse_than_by_rounding_to_nearest(
     network, split = made(name, QUICK).copy(), tiny_data.split("calibration")
     reference = FLOAT32.apply(captured(name)).network
     gains = []
-    for node in [n for n in network.module.graph.nodes if n.name in layers(network)]:
+    for node in [n for n in network.module.graph.nodes if n.name in quantized_layers(network)]:
         layer = network.module.get_submodule(str(node.target))
         assert isinstance(layer, QuantizedLayer)
         learned = layer.weight_codes
@@ -139,8 +135,8 @@ def test_the_seed_decides(
 ) -> None:  # fmt: skip
     recipe = Recipe("x", (*BEFORE, QUICK))
     again = recipe.apply(captured("plain"), tiny_data.split("calibration")).network
-    for name, layer in layers(made("plain", QUICK)).items():
-        assert torch.equal(layer.weight_codes, layers(again)[name].weight_codes)
+    for name, layer in quantized_layers(made("plain", QUICK)).items():
+        assert torch.equal(layer.weight_codes, quantized_layers(again)[name].weight_codes)
 
 
 def test_biases_keep_their_values_when_scales_change(
@@ -149,9 +145,9 @@ def test_biases_keep_their_values_when_scales_change(
 ) -> None:  # fmt: skip
     before = Recipe("x", BEFORE).apply(captured("plain"), tiny_data.split("calibration")).network
     kept = made("plain", replace(QUICK, scales="keep"))
-    for name, layer in layers(before).items():
-        new = layers(made("plain", QUICK))[name]
-        assert torch.equal(layers(kept)[name].scale, layer.scale)
+    for name, layer in quantized_layers(before).items():
+        new = quantized_layers(made("plain", QUICK))[name]
+        assert torch.equal(quantized_layers(kept)[name].scale, layer.scale)
         assert bool((new.scale <= layer.scale).all())
         assert layer.bias_codes is not None
         assert new.bias_codes is not None

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, fx
+from network_parts import Values, quantized_layers
+from torch import Tensor
 
 from edgewise.data.dataset import Dataset
 from edgewise.errors import RecipeError
-from edgewise.graph.network import Network, module_of
+from edgewise.graph.network import Network
 from edgewise.presets import FLOAT32, INT8
 from edgewise.progress import silent
 from edgewise.quant.correct import channel_means, corrected_bias
-from edgewise.quant.fake import BIAS_LIMIT, QuantizedLayer
+from edgewise.quant.fake import BIAS_LIMIT
 from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Recipe
 from edgewise.steps.calibrate import Calibrate
@@ -20,25 +21,6 @@ from edgewise.steps.correct import BiasCorrect
 from edgewise.steps.fold import Fold
 from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
-
-
-class Values(fx.Interpreter):
-    """Every node's value by name."""
-
-    def __init__(self, network: Network, images: Tensor) -> None:
-        super().__init__(network.module, garbage_collect_values=False)
-        with torch.no_grad():
-            self.run(images)
-
-    def __getitem__(self, name: str) -> Tensor:
-        value = next(value for node, value in self.env.items() if node.name == name)
-        assert isinstance(value, Tensor)
-        return value
-
-
-def layers(network: Network) -> dict[str, QuantizedLayer]:
-    found = ((node.name, module_of(network.module, node)) for node in network.module.graph.nodes)
-    return {name: layer for name, layer in found if isinstance(layer, QuantizedLayer)}
 
 
 def images_of(data: Dataset) -> Tensor:
@@ -49,7 +31,7 @@ def mean_errors(network: Network, truth: Network, images: Tensor) -> dict[str, T
     """Of every integer layer's output by channel, in steps of its accumulator."""
     ours, theirs = Values(network, images), Values(truth, images)
     found = {}
-    for name, layer in layers(network).items():
+    for name, layer in quantized_layers(network).items():
         axis = -1 if layer.form.kind == "linear" else 1
         error = (ours[name].double() - theirs[name].double()).movedim(axis, 0).flatten(1).mean(1)
         found[name] = error / layer.step.double()
@@ -69,7 +51,7 @@ def test_every_channels_mean_is_that_of_the_float_network_to_a_step(
     made = Recipe("x", (*steps, BiasCorrect(batch_size=7))).apply(tiny_network, split).network
     for name, error in mean_errors(made, truth, images).items():
         # Half a step of rounding; the rest is float sums of another order, and codes at ties.
-        noise = 1e-3 / layers(made)[name].step.double()
+        noise = 1e-3 / quantized_layers(made)[name].step.double()
         assert bool((error.abs() <= 0.5 + noise).all()), name
     before = Recipe("x", steps).apply(tiny_network, split).network
     worst = [max(float(e.abs().max()) for e in mean_errors(n, truth, images).values())
@@ -96,10 +78,10 @@ def test_layers_without_a_bias_get_one_and_the_artifact_holds_it(
 ) -> None:
     split = tiny_data.split("calibration")
     none = Recipe("x", STEPS).apply(captured("residual"), split).network
-    assert any(layer.bias_codes is None for layer in layers(none).values())
+    assert any(layer.bias_codes is None for layer in quantized_layers(none).values())
     recipe = Recipe("x", (Fold(), Calibrate(), Quantize(), BiasCorrect()))
     made = recipe.apply(captured("residual"), split)
-    for layer in layers(made.network).values():
+    for layer in quantized_layers(made.network).values():
         assert layer.bias_codes is not None
         assert layer.bias_codes.dtype == torch.int32
     assert made.export(OnnxTarget(), tmp_path / "x.onnx", tiny_images).free_running == 0
@@ -110,7 +92,7 @@ def test_the_same_images_give_the_same_biases_in_any_batches(
 ) -> None:
     split = tiny_data.split("calibration")
     made = [
-        layers(Recipe("x", (*STEPS, step)).apply(captured("plain"), split).network)
+        quantized_layers(Recipe("x", (*STEPS, step)).apply(captured("plain"), split).network)
         for step in (BiasCorrect(batch_size=1), BiasCorrect(batch_size=24), BiasCorrect(images=3))
     ]
     for name in made[0]:
@@ -140,7 +122,7 @@ def test_codes_stay_within_what_an_accumulator_leaves_to_a_bias(
     captured: Callable[[str], Network], tiny_data: Dataset
 ) -> None:
     made = INT8.apply(captured("plain"), tiny_data.split("calibration")).network
-    layer = next(iter(layers(made).values()))
+    layer = next(iter(quantized_layers(made).values()))
     for shift in (1e30, -1e30):
         codes = corrected_bias(layer, torch.full_like(layer.scale, shift).double())
         assert codes.dtype == torch.int32

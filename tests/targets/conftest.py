@@ -1,40 +1,64 @@
+"""Every target in turn, its artifacts made once, and its writing spoiled."""
+
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
-from ai_edge_litert import schema_py_generated as schema
+from target_kinds import CASES, KINDS, Case, Exported, Kind, Plant, case_name
+from torch import Tensor
 
-NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
+from edgewise.data.dataset import Dataset
+from edgewise.graph.network import Network
+from edgewise.recipe import Compressed, Recipe
+from edgewise.targets.target import Export
 
 
-@dataclass(frozen=True)
-class Operator:
-    """An operator of a TFLite file: its name, its version, and its tensors' names."""
+@pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    made: Kind = request.param
+    return made
 
-    name: str
-    version: int
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+
+@pytest.fixture(scope="session", params=CASES, ids=case_name)
+def case(request: pytest.FixtureRequest) -> Case:
+    """Every target with every recipe of its own."""
+    made: Case = request.param
+    return made
 
 
 @pytest.fixture(scope="session")
-def operators() -> Callable[[Path], list[Operator]]:
-    """The operators of a TFLite file in the order they run."""
+def exported(
+    captured: Callable[[str], Network], tiny_data: Dataset, tiny_images: Tensor,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Exported:  # fmt: skip
+    """A tiny network through a recipe into an artifact, once."""
+    known: dict[tuple[Kind, str, str], tuple[Compressed, Export]] = {}
+    folder = tmp_path_factory.mktemp("artifacts")
 
-    def read(path: Path) -> list[Operator]:
-        model = schema.ModelT.InitFromPackedBuf(bytearray(path.read_bytes()), 0)
-        graph = model.subgraphs[0]
-        names = [tensor.name.decode() for tensor in graph.tensors]
-        codes = model.operatorCodes
-        return [
-            Operator(
-                NAMES[codes[one.opcodeIndex].builtinCode],
-                codes[one.opcodeIndex].version,
-                tuple(names[index] for index in one.inputs),
-                tuple(names[index] for index in one.outputs),
-            )
-            for one in graph.operators
-        ]
+    def find(kind: Kind, name: str, recipe: Recipe) -> tuple[Compressed, Export]:
+        key = (kind, name, recipe.name)
+        if key not in known:
+            placed = kind.place(recipe)
+            made = placed.apply(captured(name), tiny_data.split("calibration"))
+            path = folder / f"{name}-{recipe.name}{kind.target.suffix}"
+            known[key] = made, made.export(kind.target, path, tiny_images)
+        return known[key]
 
-    return read
+    return find
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
+    """Changes the model between writing and checking, as a broken writer or runtime would."""
+
+    def planted(kind: Kind, change: Callable[[Any], None]) -> None:
+        real = kind.module.write
+
+        def writing(network: Network) -> Any:
+            written = real(network)
+            change(written.model)
+            return written
+
+        monkeypatch.setattr(kind.module, "write", writing)
+
+    return planted

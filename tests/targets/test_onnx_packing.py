@@ -11,16 +11,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from network_parts import quantized_layers
 from onnx import TensorProto, helper, numpy_helper
+from target_recipes import narrow
 from torch import Tensor
 
 from edgewise.data.dataset import Dataset
-from edgewise.graph.network import Network, module_of
-from edgewise.quant.fake import QuantizedLayer
-from edgewise.quant.scheme import WIDTHS, Scheme
+from edgewise.graph.network import Network
+from edgewise.quant.scheme import WIDTHS
 from edgewise.recipe import Compressed, Recipe
 from edgewise.steps.fold import Fold
-from edgewise.steps.quantize import Quantize
 from edgewise.steps.store_weights import StoreWeights
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.inspect import inspect_artifact
@@ -39,8 +39,7 @@ def made(captured: Callable[[str], Network], tiny_data: Dataset) -> Made:
     """A tiny network with weights of that many bits."""
 
     def make(name: str, bits: int) -> Compressed:
-        recipe = Recipe("narrow", (Fold(), Quantize(Scheme(bits, 8))))
-        return recipe.apply(captured(name), tiny_data.split("calibration"))
+        return narrow(bits, 8).apply(captured(name), tiny_data.split("calibration"))
 
     return make
 
@@ -70,11 +69,7 @@ def test_the_file_holds_a_layers_codes_in_as_many_bytes_as_they_need(
     network = made(tiny_name, bits).network
     model = write(network).model
     stored = {init.name: init for init in model.graph.initializer}
-    layers = {
-        node.name: layer
-        for node in network.module.graph.nodes
-        if isinstance(layer := module_of(network.module, node), QuantizedLayer)
-    }
+    layers = quantized_layers(network)
     for name, layer in layers.items():
         weight = stored[f"{name}.weight.{'codes' if bits == 8 else 'packed'}"]
         width = {2: 2, 3: 4, 4: 4, 8: 8}[bits]

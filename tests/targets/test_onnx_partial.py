@@ -12,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
+from target_kinds import ONNX
+from target_rounding import rounded_operations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,12 +22,10 @@ from edgewise.data.preprocess import natural
 from edgewise.data.splits import array_split
 from edgewise.errors import ExportError
 from edgewise.graph.capture import capture
-from edgewise.graph.network import Network, module_of, operation
+from edgewise.graph.network import Network
 from edgewise.models.vgg import VGG16
 from edgewise.presets import INT8
 from edgewise.progress import silent
-from edgewise.quant.fake import FakeQuantize, QuantizedLayer
-from edgewise.quant.integer import CLIPS
 from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Compressed, Recipe
 from edgewise.steps.calibrate import Calibrate
@@ -110,26 +110,12 @@ def test_any_mix_of_float_and_integers_is_what_was_asked(
         is_float = asked[entry.layer] == "float"
         assert entry.integer == entry.meant == (not is_float)
         assert not is_float or entry.operator in FLOAT_KERNELS
-    exact = exact_tensors(made.network)
+    rounded = rounded_operations(made.network)
     for check in export.checks:
-        assert check.worst <= (0 if check.tensor in exact else 1)
+        assert check.worst <= (0 if rounded[check.tensor] in ONNX.exact else 1)
     stored_as_asked(network, export.path, asked)
     if name in CHAINS:
         assert_boundaries_of_a_chain(network, export, asked)
-
-
-def exact_tensors(network: Network) -> set[str]:
-    """Quantizers of the image and of integer layers, past activations that they clip."""
-    found = set()
-    for node in network.module.graph.nodes:
-        if isinstance(module_of(network.module, node), FakeQuantize):
-            before = node.all_input_nodes[0]
-            while operation(network.module, before) in CLIPS:
-                before = before.all_input_nodes[0]
-            integer = isinstance(module_of(network.module, before), QuantizedLayer)
-            if integer or before.op == "placeholder":
-                found.add(node.name)
-    return found
 
 
 def stored_as_asked(network: Network, path: Path, asked: dict[str, str]) -> None:

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from target_recipes import W2A2, W4A4
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgewise.data.dataset import Dataset
 from edgewise.graph.capture import capture
 from edgewise.presets import INT8
-from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Recipe
-from edgewise.steps.fold import Fold
-from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
 
 Middle = Callable[[Tensor, Tensor], Tensor]
@@ -54,8 +52,6 @@ JOINED: dict[str, Middle] = {
     ),
     "clipped sigmoid": lambda one, two: F.hardtanh(torch.sigmoid(two), 0.2, 0.6) + F.relu6(one),
 }
-W4A4 = Recipe("w4a4", (Fold(), Quantize(Scheme(4, 4))))
-W2A2 = Recipe("w2a2", (Fold(), Quantize(Scheme(2, 2))))
 
 
 def exported(

@@ -1,28 +1,23 @@
 """Operators are stamped so that a runtime which cannot run them refuses."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
+from target_recipes import W4A8
+from tflite_file import operators
 from torch import Tensor, nn
 
 from edgewise.data.dataset import Dataset
 from edgewise.data.preprocess import natural
 from edgewise.graph.capture import capture
 from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC, INT8_WEIGHTS
-from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Recipe
-from edgewise.steps.fold import Fold
-from edgewise.steps.quantize import Quantize
 from edgewise.targets.tflite.builder import options
 from edgewise.targets.tflite.session import runner
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.targets.tflite.versions import VERSIONS, Operand, find_version
-
-W4A8 = Recipe("w4a8", (Fold(), Quantize(Scheme(4, 8))))
 
 
 class Some(nn.Module):
@@ -56,9 +51,8 @@ WANTED: dict[str, dict[str, int]] = {
     "recipe", [FLOAT32, FP16, INT8_WEIGHTS, INT8_DYNAMIC, INT8, W4A8], ids=lambda one: one.name
 )
 def test_an_artifacts_operators_have_the_versions_that_their_forms_ask_for(
-    recipe: Recipe, tiny_data: Dataset, tiny_images: Tensor, tmp_path: Path,
-    operators: Callable[[Path], list[Any]],
-) -> None:  # fmt: skip
+    recipe: Recipe, tiny_data: Dataset, tiny_images: Tensor, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     network = capture(Some(), natural((3, 8, 8)))
     made = recipe.placed_for("litert").apply(network, tiny_data.split("calibration"))

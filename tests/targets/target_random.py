@@ -1,41 +1,19 @@
-"""Random networks at random widths: the artifact is the twin, on integer kernels."""
+"""Random networks of the image 3x8x8."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
-
-from edgewise.data.dataset import Dataset
-from edgewise.graph.capture import capture
-from edgewise.presets import FLOAT32
-from edgewise.quant.scheme import Scheme
-from edgewise.recipe import Recipe
-from edgewise.steps.fold import Fold
-from edgewise.steps.quantize import Quantize
-from edgewise.targets.tflite.target import LiteRtTarget
+from target_networks import Joined
+from torch import nn
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
-Stage = tuple[list[nn.Module], int, tuple[int, int]]
+Size = tuple[int, int]
+Stage = tuple[list[nn.Module], int, Size]
 
 
-class Joined(nn.Module):
-    """A branch, joined with its own input."""
-
-    def __init__(self, branch: nn.Module, adds: bool) -> None:
-        super().__init__()
-        self.branch, self.adds = branch, adds
-
-    def forward(self, values: Tensor) -> Tensor:
-        other = self.branch(values)
-        return values + other if self.adds else torch.cat([values, other], 1)
-
-
-def convolution(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
+def _convolution(draw: Draw, channels: int, size: Size) -> Stage:
     groups = draw(st.sampled_from([g for g in (1, 2, 3, channels) if channels % g == 0]))
     wide = groups * draw(st.integers(1, 2 if groups > 2 else 4))
     axes = [draw(st.tuples(*(st.integers(*ends) for ends in ((1, 3), (1, 2), (0, 2), (1, 2)))))
@@ -56,12 +34,12 @@ def convolution(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
     return [layer, *norm], wide, (after[0], after[1])
 
 
-def activation(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
+def _activation(draw: Draw, channels: int, size: Size) -> Stage:
     kinds = (nn.ReLU(), nn.ReLU6(), nn.LeakyReLU(0.1), nn.Sigmoid(), nn.SiLU(), nn.Hardswish())
     return [draw(st.sampled_from(kinds))], channels, size
 
 
-def pooling(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
+def _pooling(draw: Draw, channels: int, size: Size) -> Stage:
     kernel, stride = draw(st.integers(1, min(3, *size))), draw(st.integers(1, 2))
     padding = draw(st.integers(0, kernel // 2))
     kind = draw(st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]))
@@ -69,16 +47,15 @@ def pooling(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
     return [kind(kernel, stride, padding)], channels, (high, wide)
 
 
-def joining(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
+def _joining(draw: Draw, channels: int, size: Size) -> Stage:
     adds = draw(st.booleans())
     wide = channels if adds else draw(st.integers(1, 4))
-    branch = nn.Sequential(
-        nn.Conv2d(channels, wide, 3, padding=1), *activation(draw, wide, size)[0]
-    )
+    after, _, _ = _activation(draw, wide, size)
+    branch = nn.Sequential(nn.Conv2d(channels, wide, 3, padding=1), *after)
     return [Joined(branch, adds)], channels if adds else channels + wide, size
 
 
-def upsampling(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
+def _upsampling(draw: Draw, channels: int, size: Size) -> Stage:
     if max(size) > 8:
         return [], channels, size
     return [nn.Upsample(scale_factor=2)], channels, (2 * size[0], 2 * size[1])
@@ -86,10 +63,10 @@ def upsampling(draw: Draw, channels: int, size: tuple[int, int]) -> Stage:
 
 @st.composite
 def networks(draw: Draw) -> nn.Module:
-    """A network of the image 3x8x8, as if it had been trained."""
+    """A network as if it had been trained."""
     torch.manual_seed(draw(st.integers(0, 99)))
-    stages, channels, size = convolution(draw, 3, (8, 8))
-    kinds = [convolution, activation, pooling, joining, upsampling]
+    stages, channels, size = _convolution(draw, 3, (8, 8))
+    kinds = [_convolution, _activation, _pooling, _joining, _upsampling]
     for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=5)):
         more, channels, size = kind(draw, channels, size)
         stages += more
@@ -97,7 +74,7 @@ def networks(draw: Draw) -> nn.Module:
         head = nn.Linear(channels * size[0] * size[1], 5)
         stages += [nn.Flatten(), head, nn.ReLU(), nn.Linear(5, 3, draw(st.booleans()))]
     else:
-        stages += convolution(draw, channels, size)[0]
+        stages += _convolution(draw, channels, size)[0]
     for stage in stages:
         if isinstance(stage, nn.BatchNorm2d):
             assert stage.running_mean is not None
@@ -107,24 +84,3 @@ def networks(draw: Draw) -> nn.Module:
             nn.init.uniform_(stage.weight, -1.5, 1.5)
             nn.init.normal_(stage.bias, 0, 0.2)
     return nn.Sequential(*stages).eval()
-
-
-@pytest.fixture(scope="session")
-def artifact_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("random") / "m.tflite"
-
-
-@settings(max_examples=40, derandomize=True)
-@given(module=networks(), bits=st.tuples(*[st.sampled_from([8, 4, 2])] * 2))
-def test_the_artifact_of_any_network_is_its_integer_twin(
-    module: nn.Module, bits: tuple[int, int], tiny_data: Dataset, tiny_images: Tensor,
-    artifact_path: Path,
-) -> None:  # fmt: skip
-    network = capture(module, tiny_data.contract)
-    floats = FLOAT32.apply(network).export(LiteRtTarget(), artifact_path, tiny_images)
-    assert floats.float_error < 1e-5
-    recipe = Recipe("random", (Fold(), Quantize(Scheme(*bits), profile="litert")))
-    made = recipe.apply(network, tiny_data.split("calibration"))
-    export = made.export(LiteRtTarget(), artifact_path, tiny_images)
-    assert export.integer_share == 1
-    assert export.worst <= 1

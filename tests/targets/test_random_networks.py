@@ -1,0 +1,41 @@
+"""Random networks at random widths: the artifact is the twin, on integer kernels."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from target_kinds import Kind
+from target_random import networks
+from target_recipes import narrow
+from target_rounding import rounded_operations
+from torch import Tensor, nn
+
+from edgewise.data.dataset import Dataset
+from edgewise.graph.capture import capture
+from edgewise.presets import FLOAT32
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("random")
+
+
+@settings(max_examples=40, derandomize=True)
+@given(module=networks(), bits=st.tuples(*[st.sampled_from([8, 4, 2])] * 2))
+def test_the_artifact_of_any_network_is_its_integer_twin(
+    module: nn.Module, bits: tuple[int, int], kind: Kind, tiny_data: Dataset,
+    tiny_images: Tensor, folder: Path,
+) -> None:  # fmt: skip
+    network = capture(module, tiny_data.contract)
+    floats = FLOAT32.apply(network).export(kind.target, folder / kind.file, tiny_images)
+    assert floats.float_error < 1e-5
+    made = kind.place(narrow(*bits)).apply(network, tiny_data.split("calibration"))
+    export = made.export(kind.target, folder / kind.file, tiny_images)
+    assert export.integer_share == 1
+    rounded = rounded_operations(made.network)
+    assert set(rounded) == {check.tensor for check in export.checks}
+    for check in export.checks:
+        assert check.worst <= (0 if rounded[check.tensor] in kind.exact else 1)
+    if set(rounded.values()) <= kind.exact:
+        assert export.free_running == 0

@@ -1,0 +1,36 @@
+"""Targets by their names and by the names of files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgewise.errors import UsageError
+from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.table import TARGETS, target, target_of
+from edgewise.targets.target import Export
+from edgewise.worker.runtimes import runtime_of
+
+
+def test_targets_are_found_by_name() -> None:
+    assert isinstance(target("onnx"), OnnxTarget)
+    assert set(TARGETS) == {"onnx", "tflite"}
+    with pytest.raises(UsageError, match="onnx"):
+        target("nothing")
+
+
+def test_every_target_is_known_by_its_suffix_and_to_measurements() -> None:
+    for kind in TARGETS.values():
+        assert isinstance(target_of(Path(f"m{kind.suffix}")), kind)
+        assert target_of(Path(f"model{kind.suffix}.packed")).runtime == kind.runtime
+        for name in (f"model{kind.suffix}", f"a.b{kind.suffix}.packed"):
+            assert runtime_of(name) == kind.runtime
+    with pytest.raises(UsageError, match=r"\.onnx, \.tflite"):
+        target_of(Path("m.bin"))
+
+
+def test_an_export_without_layers_has_no_share() -> None:
+    export = Export(Path("x"), "r", "d", 1, 1, (), 0, 0.0, ())
+    assert export.integer_share == 0
+    assert export.worst == 0
+    assert replace(export, images=2).to_json()["images"] == 2
