@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv/.peers
+ORACLE := .oracle
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench zoo figures clean
+.PHONY: demo test check bench zoo oracle figures clean
 
 demo: $(READY)
 	$(BIN)/edgewise demo
@@ -29,6 +30,10 @@ zoo: $(READY)
 	$(PIP) --constraint constraints.txt --editable '.[zoo]'
 	$(BIN)/python -m benchmarks.zoo
 
+# Our TFLite files against those of another converter, which has an interpreter of its own.
+oracle: $(READY) $(ORACLE)/.ready
+	$(BIN)/python -m pytest -m oracle
+
 # Tables and pictures in README and docs, from the records.
 figures: $(READY)
 	$(BIN)/python -m docs.figures
@@ -44,5 +49,12 @@ $(PEERS): $(READY)
 	$(PIP) --constraint constraints.txt --editable '.[peers]'
 	touch $@
 
+$(ORACLE)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(ORACLE)
+	grep -v typing_extensions constraints.txt > $(ORACLE)/constraints.txt
+	$(ORACLE)/bin/python -m pip install --quiet torch==2.13.0
+	$(ORACLE)/bin/python -m pip install --quiet --constraint $(ORACLE)/constraints.txt '.[oracle]'
+	touch $@
+
 clean:
-	rm -rf .venv demo-out
+	rm -rf .venv .oracle demo-out
