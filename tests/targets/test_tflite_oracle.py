@@ -290,7 +290,6 @@ def test_versions_differ_where_that_is_explained(both: tuple[str, Case], recipe:
         assert ours.has_groups or ours.version == theirs.version or found in EXPLAINED
 
 
-@pytest.mark.xfail(reason="groups came with version 6, and ours are stamped as if without")
 @pytest.mark.parametrize("recipe", [FLOAT32, MIN_MAX], ids=lambda one: one.name)
 def test_groups_have_the_version_that_brought_them(
     cases: Mapping[str, Case], recipe: Recipe

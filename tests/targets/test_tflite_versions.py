@@ -83,6 +83,21 @@ def test_an_operator_of_an_unknown_version_is_refused(
         runner(bytes(builder.Output()))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "version"), [(FLOAT32, 1), (FP16, 1), (INT8_DYNAMIC, 5), (INT8, 3)]
+)
+def test_groups_ask_for_a_later_version_than_other_convolutions(
+    recipe: Recipe, version: int, tiny_data: Dataset, tiny_images: Tensor, tmp_path: Path
+) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2))
+    made = recipe.placed_for("litert").apply(
+        capture(module, natural((3, 8, 8))), tiny_data.split("calibration")
+    )
+    export = made.export(LiteRtTarget(), tmp_path / "m.tflite", tiny_images)
+    stamped = [one.version for one in operators(export.path) if one.name == "CONV_2D"]
+    assert stamped == [version, 6]
+
+
 def test_every_rule_names_an_operator_of_the_schema_and_what_it_brought() -> None:
     for name, rules in VERSIONS.items():
         assert hasattr(schema.BuiltinOperator, name)

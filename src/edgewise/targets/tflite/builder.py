@@ -167,7 +167,8 @@ class Builder:
         for value in inputs:
             tensor, steps = self._graph.tensors[value.index], value.steps
             scales = 0 if steps is None else len(steps.scale)
-            found.append(Operand(tensor.type, len(tensor.shape), scales))
+            last = tensor.shape[-1] if tensor.shape else 0
+            found.append(Operand(tensor.type, len(tensor.shape), scales, last))
         return find_version(name, found, settings)
 
     def _code(self, name: str, version: int) -> int:

@@ -16,11 +16,12 @@ _INT8, _INT4 = schema.TensorType.INT8, schema.TensorType.INT4
 
 @dataclass(frozen=True)
 class Operand:
-    """What of an input decides a version; scales: how many it has."""
+    """What of an input decides a version; scales: how many it has; last: size of its last axis."""
 
     kind: int
     rank: int
     scales: int = 0
+    last: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Rule:
     """A version and what it brought: an operator of such a form needs it.
 
     given, weights: types of the first and the second input; rank: the least of the first input's;
-    channels: whether one of the inputs has a scale per channel; setting: of the operator, that is
-    more than 1 or true; None is any.
+    channels: whether one of the inputs has a scale per channel; groups: whether a filter reads some
+    of the input's channels only; setting: of the operator, that is more than 1 or true; None is
+    any.
     """
 
     version: int
@@ -38,6 +40,7 @@ class Rule:
     weights: int | None = None
     rank: int = 0
     channels: bool = False
+    groups: bool = False
     setting: str | None = None
 
     def covers(self, inputs: Sequence[Operand], options: Any) -> bool:
@@ -48,6 +51,7 @@ class Rule:
             and (self.weights is None or (second is not None and self.weights == second.kind))
             and first.rank >= self.rank
             and (not self.channels or any(one.scales > 1 for one in inputs))
+            and (not self.groups or (second is not None and second.last != first.last))
             and (self.setting is None or int(getattr(options, self.setting)) > 1)
         )
 
@@ -64,6 +68,7 @@ VERSIONS: Mapping[str, tuple[Rule, ...]] = {
     "CONCATENATION": _BYTES,
     "CONV_2D": (
         Rule(7, "int4 weights", weights=_INT4),
+        Rule(6, "groups", groups=True),
         Rule(5, "int8 weights per channel under float", _FLOAT, _INT8),
         Rule(3, "int8", _INT8),
     ),
