@@ -35,10 +35,10 @@ class Ending:
         """The activation that keeps codes in the bounds; None where it takes operators of their
         own.
         """
-        # As the runtime finds them: not within the bounds of narrower codes.
+        # As the runtime finds them: not within the bounds of narrower codes. The least wins.
         (scale,), zero = self.steps.scale, self.steps.zero_point
         six = min(zero + round(6 / scale), _HIGH)
-        known = {(_LOW, _HIGH): NONE, (zero, _HIGH): RELU, (zero, six): RELU6}
+        known = {(zero, six): RELU6, (zero, _HIGH): RELU, (_LOW, _HIGH): NONE}
         return known.get(self.bounds)
 
 

@@ -208,6 +208,7 @@ class _Writer(Writing):
     def _output(self, value: Any) -> None:
         first = value[0] if isinstance(value, (tuple, list)) else value
         assert isinstance(first, fx.Node)
-        floats = self.widen(self.values[first], OUTPUT)
-        result = self.as_network(floats, OUTPUT) if len(floats.shape) == 4 else floats
-        self.result = self.builder.renamed(result, OUTPUT)
+        result = self.values[first]
+        if len(result.shape) == 4:  # before it is widened: codes are a quarter of the bytes
+            result = self.as_network(result, OUTPUT)
+        self.result = self.builder.renamed(self.widen(result, OUTPUT), OUTPUT)
