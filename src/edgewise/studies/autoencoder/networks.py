@@ -59,24 +59,29 @@ def schedule(epochs: int) -> Schedule:
 class Pruning:
     """A way to prune.
 
-    criterion: see importance; refit: see PruneLinks; stages: epochs of fine-tuning after each part
-    of the pruning; none means that nothing is trained.
+    criterion: see importance; refit, rule: see PruneLinks; stages: epochs of fine-tuning after each
+    part of the pruning.
     """
 
     criterion: str
     refit: str = "bias"
-    stages: tuple[int, ...] = ()
+    stages: tuple[int, ...] = (0,)
+    rule: str = "layer"
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained after links went."""
+        return any(self.stages)
 
     def recipe(self, sparsity: float) -> Recipe:
         """With several stages the links go in as many parts, each of which leaves the same share
         of those that the last one left."""
-        parts = max(1, len(self.stages))
         steps: list[Step] = []
-        for part in range(1, parts + 1):
-            gone = 1 - (1 - sparsity) ** (part / parts)
-            steps.append(PruneLinks(gone, self.criterion, refit=self.refit, images=_SEEN))
-            if self.stages:
-                steps.append(Finetune(schedule(self.stages[part - 1])))
+        for part, epochs in enumerate(self.stages, 1):
+            gone = 1 - (1 - sparsity) ** (part / len(self.stages))
+            steps.append(PruneLinks(gone, self.criterion, self.rule, self.refit, images=_SEEN))
+            if epochs:
+                steps.append(Finetune(schedule(epochs)))
         return Recipe("pruned", tuple(steps))
 
 
