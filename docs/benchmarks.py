@@ -1,10 +1,11 @@
 """Writes docs/benchmarks.md from the records of `make bench` and `make zoo`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docs import rounding
+from docs import litert, pruning, rounding
+from docs.markdown import table, times
 from edgewise import store, units
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,8 @@ def page() -> str:
         _promises(peers["result"]),
         *_steps_section(),
         *rounding.section(),
+        *pruning.section(),
+        *litert.section(),
         "## Networks that nobody here wrote (`make zoo`)",
         "Random weights, 224x224, through `edgewise compress file.py:factory --data random "
         "--input-shape 3,224,224 --recipe int8 --target onnx`. *Codes off* is the largest "
@@ -63,16 +66,16 @@ def _latency(result: Mapping[str, Any]) -> str:
                 units.size(one["size_bytes"]),
                 f"{units.seconds(p50['value'])} ({units.seconds(p50['low'])} to "
                 f"{units.seconds(p50['high'])})",
-                _times(one["speed_up"]),
-                "" if over is None else _times(over),
+                times(one["speed_up"]),
+                "" if over is None else times(over),
             )
         )
-    return _table(("artifact", "size", "latency p50", "over float32", "its time over ours"), rows)
+    return table(("artifact", "size", "latency p50", "over float32", "its time over ours"), rows)
 
 
 def _promises(result: Mapping[str, Any]) -> str:
     rows = ((one["promise"], one["verdict"], one["figures"]) for one in result["promises"])
-    return _table(("promise", "", "figures"), rows)
+    return table(("promise", "", "figures"), rows)
 
 
 def _steps_section() -> list[str]:
@@ -102,8 +105,8 @@ def _steps(result: Mapping[str, Any]) -> str:
             one["name"],
             one["form"],
             units.seconds(one["median_s"]),
-            _times(one["over_float"]),
-            _times(one["over_ours"]),
+            times(one["over_float"]),
+            times(one["over_ours"]),
         )
         for one in result["figures"]
     ]
@@ -111,7 +114,7 @@ def _steps(result: Mapping[str, Any]) -> str:
         problems = {"": one["problem"]} if one["problem"] else one["problems"]
         rows += [(one["name"], form, problem, "", "") for form, problem in problems.items()]
     headings = ("", "trained in", "step", "over the better float32", "its time over ours")
-    return _table(headings, rows)
+    return table(headings, rows)
 
 
 def _costs(result: Mapping[str, Any]) -> str:
@@ -124,7 +127,7 @@ def _costs(result: Mapping[str, Any]) -> str:
         )
         for one in (*result["quantizing"], *result["growing"])
     ]
-    return _table(("", "time", "CPU time", "peak memory"), rows)
+    return table(("", "time", "CPU time", "peak memory"), rows)
 
 
 def _zoo(networks: Sequence[Mapping[str, Any]]) -> str:
@@ -141,18 +144,7 @@ def _zoo(networks: Sequence[Mapping[str, Any]]) -> str:
         for one in networks
     ]
     headings = ("network", "from", "outcome", "codes off", "layers in int8", "MACs in int8", "time")
-    return _table(headings, rows)
-
-
-def _times(figure: Mapping[str, float]) -> str:
-    if figure["low"] == figure["high"] == 1:
-        return "–"
-    return f"{figure['value']:.2f}x ({figure['low']:.2f} to {figure['high']:.2f})"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(headings, rows)
 
 
 if __name__ == "__main__":

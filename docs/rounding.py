@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from docs.markdown import table
 from edgewise import store, units
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +23,6 @@ def section() -> list[str]:
             shown = f"{units.points(gained['value'])} ({low} to {high})"
         rows.append((one["name"], units.percent(one["accuracy"]["value"]), shown,
                      one.get("against", "")))  # fmt: skip
-    lines = [("artifact", "accuracy", "difference, paired", "from"), ("---",) * 4, *rows]
     request = record["request"]
     return [
         "## More than rounding to nearest (`python -m benchmarks.rounding`)",
@@ -30,5 +30,5 @@ def section() -> list[str]:
         f"{request['data']}, each artifact run in ONNX Runtime. *adaround-N* has seed N; *unequal* "
         "is the same function with every channel scaled by up to a hundred or down by as much, "
         "which equalization takes back. Intervals are 95 %, of one network and one test set.",
-        "\n".join("| " + " | ".join(line) + " |" for line in lines),
+        table(("artifact", "accuracy", "difference, paired", "from"), rows),
     ]

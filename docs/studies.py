@@ -25,6 +25,8 @@ def findings(name: str) -> list[Finding]:
     folder = RECORDS / name / STUDIES[name].shown
     found = []
     for path in sorted(folder.rglob("*.json")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue  # of a cell that is being worked on
         record = store.read_record(path)
         if record["kind"] == KIND:
             cell = Cell(record["request"]["cell"], record["request"]["settings"], _never)
@@ -50,11 +52,11 @@ def page(name: str) -> str:
         "stand beside ours for their differences, not for their heights. Accuracy is of the test "
         "images, means over seeds with 95 % intervals (Student's t); differences from float are "
         "paired by seed, in percentage points.",
-        f"{len(found)} cells, {hours:.1f} hours of computing. `edgewise study run {name} --scale "
+        f"{len(found)} of the cells, {hours:.1f} hours of computing. `edgewise study run {name} --scale "
         f"{study.shown}` computes what is missing.",
         *(_table(table) for table in study.tables(found)),
         "## Curves",
-        "Of the first seed.",
+        study.curves,
         *(
             f"![{plot.title}: {plot.up} by {plot.across}](../images/{_file(name, place)})"
             for place, plot in enumerate(study.plots(found))

@@ -21,7 +21,7 @@ class Study:
     """One study: what it is, the data it wants and those that stand in, and its parts.
 
     shape: of the images; scales: name -> summary; shown: the scale that its page is of; grid: data,
-    scale, threads -> cells; tables, plots: of what was found.
+    scale, threads -> cells; tables, plots: of what was found; curves: what the plots are of.
     """
 
     summary: str
@@ -33,6 +33,7 @@ class Study:
     grid: Callable[[Dataset, str, int], Grid]
     tables: Callable[[Sequence[Finding]], tuple[Table, ...]]
     plots: Callable[[Sequence[Finding]], tuple[Plot, ...]]
+    curves: str
 
 
 STUDIES: Mapping[str, Study] = {
@@ -46,6 +47,7 @@ STUDIES: Mapping[str, Study] = {
         grid=lambda data, scale, threads: vgg16.grid(data, scale, VGG16_SCALES[scale], threads),
         tables=vgg16_tables.tables,
         plots=vgg16_tables.plots,
+        curves="Of the first seed.",
     ),
     "autoencoder": Study(
         summary="An autoencoder of MNIST: links pruned by Shapley value or magnitude, in TFLite",
@@ -59,6 +61,7 @@ STUDIES: Mapping[str, Study] = {
         ),
         tables=autoencoder_tables.tables,
         plots=autoencoder_tables.plots,
+        curves="Means over seeds, with 95 % intervals where there is more than one.",
     ),
 }
 
