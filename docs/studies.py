@@ -52,8 +52,8 @@ def page(name: str) -> str:
         "stand beside ours for their differences, not for their heights. Accuracy is of the test "
         "images, means over seeds with 95 % intervals (Student's t); differences from float are "
         "paired by seed, in percentage points.",
-        f"{len(found)} of the cells, {hours:.1f} hours of computing. `edgewise study run {name} --scale "
-        f"{study.shown}` computes what is missing.",
+        f"{len(found)} of the cells, {hours:.1f} hours of computing. `edgewise study run {name} "
+        f"--scale {study.shown}` computes what is missing.",
         *(_table(table) for table in study.tables(found)),
         "## Curves",
         study.curves,
