@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from edgewise.data.dataset import Dataset
 from edgewise.graph.network import Network
-from edgewise.importance.ablation import BY, ChannelGame, channel_players
+from edgewise.importance.ablation import BY, ChannelGame, Loss, channel_players
 from edgewise.importance.game import shapley_values
 from edgewise.importance.permutations import draw, marginals
 
@@ -18,7 +18,11 @@ def game(request: pytest.FixtureRequest, tiny_network: Network, tiny_data: Datas
     split = tiny_data.split("test")
     images = torch.from_numpy(next(split.batches(12, tiny_data.contract)))
     labels = torch.from_numpy(np.asarray(split.labels)[:12])
-    return ChannelGame(tiny_network, images, lambda outputs: loss(outputs, labels), request.param)
+    return ChannelGame(tiny_network, images, of(labels), request.param)
+
+
+def of(labels: Tensor) -> Loss:
+    return lambda outputs, rows: loss(outputs, labels[rows])
 
 
 def loss(outputs: Tensor, labels: Tensor) -> float:
@@ -40,6 +44,14 @@ def test_entering_one_by_one_is_computing_anew(game: ChannelGame) -> None:
     assert game.walk(order).tolist() == found.tolist()
 
 
+def test_a_game_is_the_mean_of_its_parts(game: ChannelGame) -> None:
+    order = np.random.default_rng(1).permutation(game.count)
+    parts = [game.part(rows) for rows in torch.randperm(12).view(3, 4)]
+    found = np.mean([part.walk(order) for part in parts], axis=0)
+    assert found == pytest.approx(game.walk(order), abs=2e-6)
+    assert np.mean([part.worth for part in parts]) == pytest.approx(game.worth, abs=1e-6)
+
+
 def test_everybody_is_the_network_itself(
     game: ChannelGame, tiny_network: Network, tiny_data: Dataset
 ) -> None:
@@ -58,7 +70,7 @@ def test_sampled_values_near_those_of_enumeration(
     split = tiny_data.split("test")
     images = torch.from_numpy(next(split.batches(12, tiny_data.contract)))
     labels = torch.from_numpy(np.asarray(split.labels)[:12])
-    game = ChannelGame(network, images, lambda outputs: loss(outputs, labels))
+    game = ChannelGame(network, images, of(labels))
     some = slice(0, 6)  # the first layer's, the others being there
 
     def value(members: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from edgewise.errors import StorageError, UsageError
 from edgewise.importance.estimate import Budget, estimate
 from edgewise.importance.game import Values, shapley_values
 from edgewise.importance.intervals import agreement
-from edgewise.importance.permutations import Order, marginals
+from edgewise.importance.permutations import Order, Walk, marginals
 
 PLAYERS = 5
 
@@ -20,12 +20,16 @@ def value(members: np.ndarray) -> float:
 WALK = partial(marginals, value)
 
 
+def walks(index: int) -> Walk:
+    return WALK
+
+
 def ignore(done: int) -> None:
     pass
 
 
 def test_the_mean_of_the_draws_nears_the_values() -> None:
-    draws = estimate(WALK, PLAYERS, Budget(200), None, "game", ignore)
+    draws = estimate(walks, PLAYERS, Budget(200), None, "game", ignore)
     exact = shapley_values(value, PLAYERS)
     error = draws.std(axis=0) / np.sqrt(len(draws))
     assert np.all(np.abs(draws.mean(axis=0) - exact) <= 5 * error)
@@ -33,7 +37,7 @@ def test_the_mean_of_the_draws_nears_the_values() -> None:
 
 
 def test_stopped_anywhere_it_goes_on_to_the_same(tmp_path: Path) -> None:
-    whole = estimate(WALK, PLAYERS, Budget(9), None, "game", ignore)
+    whole = estimate(walks, PLAYERS, Budget(9), None, "game", ignore)
     calls = 0
 
     class StopError(Exception):
@@ -46,20 +50,23 @@ def test_stopped_anywhere_it_goes_on_to_the_same(tmp_path: Path) -> None:
             raise StopError
         return WALK(order)
 
+    def stoppings(index: int) -> Walk:
+        return stopping
+
     path = tmp_path / "draws"
     with pytest.raises(StopError):
-        estimate(stopping, PLAYERS, Budget(9), path, "game", ignore)
+        estimate(stoppings, PLAYERS, Budget(9), path, "game", ignore)
     before = calls
-    assert np.array_equal(estimate(stopping, PLAYERS, Budget(9), path, "game", ignore), whole)
+    assert np.array_equal(estimate(stoppings, PLAYERS, Budget(9), path, "game", ignore), whole)
     assert calls - before == 2 * (9 - 3)
-    assert np.array_equal(estimate(stopping, PLAYERS, Budget(9), path, "game", ignore), whole)
+    assert np.array_equal(estimate(stoppings, PLAYERS, Budget(9), path, "game", ignore), whole)
     assert calls - before == 2 * (9 - 3)
-    longer = estimate(WALK, PLAYERS, Budget(12), path, "game", ignore)
+    longer = estimate(walks, PLAYERS, Budget(12), path, "game", ignore)
     assert np.array_equal(longer[:9], whole)
 
 
 def test_it_ends_when_the_halves_agree() -> None:
-    draws = estimate(WALK, PLAYERS, Budget(500, agreement=0.99), None, "game", ignore)
+    draws = estimate(walks, PLAYERS, Budget(500, agreement=0.99), None, "game", ignore)
     assert 4 <= len(draws) < 500
     assert agreement(draws) >= 0.99
 
@@ -67,7 +74,7 @@ def test_it_ends_when_the_halves_agree() -> None:
 @pytest.mark.parametrize("change", ["identity", "seed", "players", "damage", "truncation"])
 def test_draws_of_another_game_and_damaged_ones_are_refused(change: str, tmp_path: Path) -> None:
     path = tmp_path / "draws"
-    estimate(WALK, PLAYERS, Budget(2), path, "game", ignore)
+    estimate(walks, PLAYERS, Budget(2), path, "game", ignore)
     content = path.read_bytes()
     if change == "damage":
         path.write_bytes(b"\xff" * len(content))
@@ -81,7 +88,7 @@ def test_draws_of_another_game_and_damaged_ones_are_refused(change: str, tmp_pat
     if change == "players":
         players = PLAYERS + 1
     with pytest.raises(StorageError, match="delete it"):
-        estimate(WALK, players, Budget(3, seed=seed), path, name, ignore)
+        estimate(walks, players, Budget(3, seed=seed), path, name, ignore)
 
 
 @pytest.mark.parametrize("settings", [{"draws": 0}, {"agreement": 2.0}, {"agreement": np.nan}])

@@ -24,7 +24,7 @@ from edgewise.errors import UsageError
 from edgewise.graph.capture import capture
 from edgewise.importance.ablation import BY
 from edgewise.importance.estimate import Budget
-from edgewise.sensitivity.attribution import Attribution, Worth, attribute
+from edgewise.sensitivity.attribution import Attribution, Plan, Worth, attribute
 
 KIND = "importance"
 
@@ -46,7 +46,11 @@ with the same -o goes on after the last pair.
 @click.option("--by", type=click.Choice(BY), default="channel", show_default=True)
 @click.option("--images", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option(
-    "--draws", type=click.IntRange(min=2), default=16, show_default=True,
+    "--at-once", type=click.IntRange(min=1), default=16, show_default=True,
+    help="Images that one pair of permutations looks at; all are looked at equally often.",
+)  # fmt: skip
+@click.option(
+    "--draws", type=click.IntRange(min=2), default=128, show_default=True,
     help="Pairs of permutations, at most.",
 )  # fmt: skip
 @click.option(
@@ -61,6 +65,7 @@ def command(  # noqa: PLR0913 - one argument an option
     source: Source,
     by: str,
     images: int,
+    at_once: int,
     draws: int,
     agreement: float | None,
     seed: int,
@@ -75,12 +80,12 @@ def command(  # noqa: PLR0913 - one argument an option
     network = capture(loaded.module, contract, loaded.name)
     split = dataset.split("calibration").head(images)
     checkpoint = None if out is None else out.with_name(f".{out.name}.checkpoint")
-    budget = Budget(draws, agreement, seed)
+    plan = Plan(by, at_once, Budget(draws, agreement, seed))
     with progress_bars() as progress:
-        found = attribute(network, split, by, budget, checkpoint, progress)
+        found = attribute(network, split, plan, checkpoint, progress)
     result: dict[str, Any] = {"model": loaded.source, **found.to_json()}
     if out is not None:
-        request = {"by": by, "images": len(split), "seed": seed}
+        request = {"by": by, "images": len(split), "at_once": at_once, "seed": seed}
         inputs = {**loaded.inputs, split.name: split.digest}
         store.Record(KIND, request, inputs, result).save(out)
         assert checkpoint is not None

@@ -21,8 +21,8 @@ _ACTIVATIONS = frozenset(
 )
 _WEIGHTED = frozenset({"conv2d", "linear"})
 
-# What a batch of first outputs loses, on average: lower is better.
-Loss = Callable[[Tensor], float]
+# What first outputs lose on average, and of which images they are: lower is better.
+Loss = Callable[[Tensor, Tensor], float]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ def _activated(network: Network, node: fx.Node) -> fx.Node:
 BY = ("channel", "layer")
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Which images of a game, and how absent channels read."""
+
+    rows: Tensor
+    absent: Sequence[Tensor]
+
+
 class ChannelGame:
     """Walks orders of players; the value of a coalition is the loss of none less its own.
 
@@ -68,10 +76,15 @@ class ChannelGame:
     player and with all.
     """
 
-    def __init__(self, network: Network, images: Tensor, loss: Loss, by: str = "channel") -> None:
+    def __init__(
+        self, network: Network, images: Tensor, loss: Loss, by: str = "channel",
+        part: _Part | None = None,
+    ) -> None:  # fmt: skip
+        self._network, self._images, self._loss, self._by = network, images, loss, by
         self.tensors = channel_players(network)
-        self._loss = loss
-        self._run = _Run(network, self.tensors, images)
+        rows = self._rows = torch.arange(len(images)) if part is None else part.rows
+        absent = () if part is None else part.absent
+        self._run = _Run(network, self.tensors, images[rows], absent)
         self._where = [
             (number, slice(start, start + size))
             for number, one in enumerate(self.tensors)
@@ -79,8 +92,16 @@ class ChannelGame:
             for start in range(0, one.count, size)
         ]
         self.count = len(self._where)
-        self.nobody = loss(self._run.start(present=False))
-        self.everybody = loss(self._run.start(present=True))
+        self.nobody = loss(self._run.start(present=False), rows)
+        self.everybody = loss(self._run.start(present=True), rows)
+
+    def part(self, rows: Tensor) -> "ChannelGame":
+        """The same game on some of the images; channels that are absent read as they do in all.
+
+        The value is a mean over images, so that the whole game's is the mean of its parts'.
+        """
+        part = _Part(rows, self._run.absent)
+        return ChannelGame(self._network, self._images, self._loss, self._by, part)
 
     @property
     def worth(self) -> float:
@@ -98,7 +119,7 @@ class ChannelGame:
         for player in order:
             if tolerance and abs(before - self.everybody) < tolerance:
                 break
-            after = self._loss(self._run.enter(*self._where[int(player)]))
+            after = self._loss(self._run.enter(*self._where[int(player)]), self._rows)
             found[player] = before - after
             before = after
         return found
@@ -107,13 +128,16 @@ class ChannelGame:
         """Of one coalition, computed from the start."""
         there = zip(members, self._where, strict=True)
         chosen = [where for member, where in there if member]
-        return self.nobody - self._loss(self._run.with_members(chosen))
+        return self.nobody - self._loss(self._run.with_members(chosen), self._rows)
 
 
 class _Run(fx.Interpreter):
     """All values of the graph for one coalition, of which any channel can enter."""
 
-    def __init__(self, network: Network, players: Sequence[ChannelPlayers], images: Tensor) -> None:
+    def __init__(
+        self, network: Network, players: Sequence[ChannelPlayers], images: Tensor,
+        absent: Sequence[Tensor],
+    ) -> None:  # fmt: skip
         super().__init__(network.module, garbage_collect_values=False)
         self._players = players
         self._index = {one.node: number for number, one in enumerate(players)}
@@ -121,10 +145,10 @@ class _Run(fx.Interpreter):
         self._whole: dict[fx.Node, Tensor] = {}
         self._after = [_readers(one.node) for one in players]
         self._images = images
-        self._absent: list[Tensor] = []
+        self.absent: Sequence[Tensor] = ()
         with torch.no_grad():
             self.run(images)
-        self._absent = [_means(self._whole[one.node]) for one in players]
+        self.absent = absent or [_means(self._whole[one.node]) for one in players]
 
     @torch.no_grad()
     def start(self, present: bool) -> Tensor:
@@ -159,11 +183,11 @@ class _Run(fx.Interpreter):
         if number is None:
             return result
         self._whole[n] = result
-        if not self._absent:
+        if not self.absent:
             return result
         shape = [1, -1, *[1] * (result.ndim - 2)]
         mask = self._present[number].view(shape)
-        return torch.where(mask, result, self._absent[number].view(shape))
+        return torch.where(mask, result, self.absent[number].view(shape))
 
     def _answer(self, result: Any) -> Tensor:
         while not isinstance(result, Tensor):

@@ -38,19 +38,20 @@ class Budget:
 
 
 def estimate(
-    walk: Walk, players: int, budget: Budget, checkpoint: Path | None, identity: str,
-    watch: Callable[[int], None],
+    walks: Callable[[int], Walk], players: int, budget: Budget, checkpoint: Path | None,
+    identity: str, watch: Callable[[int], None],
 ) -> Values:  # fmt: skip
     """Draws (draws, players), each an estimate of all values; their mean is the estimate.
 
-    checkpoint: kept after every draw; identity: of the game, for a checkpoint of another one is
-    refused with StorageError; watch: is told how many draws are done.
+    walks: draw -> the walk that it takes; checkpoint: kept after every draw; identity: of the game,
+    for a checkpoint of another one is refused with StorageError; watch: is told how many draws are
+    done.
     """
     name = hashlib.sha256(f"{identity} {players} {budget.seed}".encode()).hexdigest()
     found = _known(checkpoint, name, players)
     while len(found) < budget.draws and not _settled(found, budget):
         watch(len(found))
-        one = draw(walk, players, len(found), budget.seed)
+        one = draw(walks(len(found)), players, len(found), budget.seed)
         found = np.concatenate([found, one[None]])
         if checkpoint is not None:
             content = save({_DRAWS: found, _IDENTITY: np.frombuffer(name.encode(), np.uint8)})

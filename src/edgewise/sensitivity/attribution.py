@@ -18,6 +18,7 @@ from edgewise.graph.network import Network
 from edgewise.importance import intervals
 from edgewise.importance.ablation import ChannelGame
 from edgewise.importance.estimate import Budget, estimate
+from edgewise.importance.permutations import Walk
 from edgewise.progress import Progress
 from edgewise.steps.fold import Fold
 from edgewise.training.loop import digest
@@ -56,10 +57,21 @@ class Attribution:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """by: whether a player is a channel or a layer; at_once: images that one pair of permutations
+    looks at, all being looked at equally often: that the orders differ scatters the values far more
+    than that the images do.
+    """
+
+    by: str
+    at_once: int
+    budget: Budget
+
+
 def attribute(
-    network: Network, split: Split, by: str, budget: Budget, checkpoint: Path | None,
-    progress: Progress,
-) -> Attribution:  # fmt: skip
+    network: Network, split: Split, plan: Plan, checkpoint: Path | None, progress: Progress
+) -> Attribution:
     """Sample the game of the network's channels, or layers, on all images of a labelled split.
 
     The loss is cross-entropy. Raises UsageError for a split without labels, DataError for images
@@ -70,25 +82,40 @@ def attribute(
     images = torch.cat([torch.from_numpy(batch) for batch in split.batches(64, network.contract)])
     labels = torch.from_numpy(split.labels)
     folded = Fold().apply(network.copy(), None, progress)
-    game = ChannelGame(folded, images, partial(_loss, labels), by)
+    game = ChannelGame(folded, images, partial(_loss, labels), plan.by)
     identity = store.digest_json(
-        {"network": digest(network.module), "images": split.digest, "by": by}
-    )
-    watch = partial(progress, f"worth of {game.count} {by}s", total=budget.draws)
-    draws = estimate(game.walk, game.count, budget, checkpoint, identity, watch)
-    return _attribution(game, draws, by, budget.seed)
+        {"network": digest(network.module), "images": split.digest, "by": plan.by,
+         "at_once": plan.at_once}
+    )  # fmt: skip
+    watch = partial(progress, f"worth of {game.count} {plan.by}s", total=plan.budget.draws)
+    walks = partial(_walk, game, _parts(len(images), plan))
+    draws = estimate(walks, game.count, plan.budget, checkpoint, identity, watch)
+    return _attribution(game, draws, plan)
 
 
-def _loss(labels: Tensor, outputs: Tensor) -> float:
-    return float(F.cross_entropy(outputs.double(), labels))
+def _loss(labels: Tensor, outputs: Tensor, rows: Tensor) -> float:
+    return float(F.cross_entropy(outputs.double(), labels[rows]))
 
 
-def _attribution(game: ChannelGame, draws: Any, by: str, seed: int) -> Attribution:
+def _parts(count: int, plan: Plan) -> Sequence[Tensor]:
+    """The images in parts of equal size, or one more or less, each an even mixture."""
+    order = np.random.default_rng(plan.budget.seed).permutation(count)
+    return [torch.from_numpy(part) for part in np.array_split(order, -(-count // plan.at_once))]
+
+
+def _walk(game: ChannelGame, parts: Sequence[Tensor], index: int) -> Walk:
+    """Of two draws, which go to different halves, on the same images."""
+    if len(parts) == 1:
+        return game.walk
+    return game.part(parts[index // 2 % len(parts)]).walk
+
+
+def _attribution(game: ChannelGame, draws: Any, plan: Plan) -> Attribution:
     values = draws.mean(axis=0)
-    low, high = intervals.bootstrap(draws, seed)
+    low, high = intervals.bootstrap(draws, plan.budget.seed)
     # What a draw can be is bounded by no more than what draws were seen to be.
     bound = intervals.bernstein(draws, float(np.ptp(draws, axis=0).max()))
-    names = _names(game, by)
+    names = _names(game, plan.by)
     players = [
         Worth(layer, channel, *map(float, figures))
         for (layer, channel), *figures in zip(names, values, low, high, bound, strict=True)
