@@ -99,5 +99,5 @@ class LinkMoments:
 def _column_sums(rows: Tensor) -> Tensor:
     """Of (n, columns): blocks of rows in float32, which is exact enough and fast, then float64."""
     blocks = len(rows) // _ROWS
-    whole = rows[: blocks * _ROWS].reshape(blocks, _ROWS, -1).sum(1)
+    whole = rows[: blocks * _ROWS].reshape(blocks, _ROWS, rows.shape[1]).sum(1)
     return whole.sum(0, dtype=torch.float64) + rows[blocks * _ROWS :].sum(0, dtype=torch.float64)
