@@ -52,19 +52,21 @@ class LinkMoments:
 
     def add(self, inputs: Tensor, sums: Tensor) -> None:
         """A batch more: the layer's inputs, and its sums of products without bias."""
-        rows = sums if self.form.kind == "linear" else sums.movedim(1, -1)
-        ones = torch.ones_like(sums.select(-1 if self.form.kind == "linear" else 1, 0))
+        linear = self.form.kind == "linear"
+        ones = torch.ones_like(sums.select(-1 if linear else 1, 0))
         self.positions += ones.numel()
-        self.sums += _column_sums(rows.flatten(0, -2))
+        self.sums += _column_sums(sums.flatten(0, -2)) if linear else _channel_sums(sums)
         self.inputs += self._summed(inputs, ones)
         self.squares += self._summed(inputs.square(), ones)
         self.products += self._products(inputs, sums, self.shape)
 
     def _summed(self, inputs: Tensor, ones: Tensor) -> Tensor:
+        """Sum over positions of every link's input."""
         if self.form.kind == "linear":
             return _column_sums(inputs.flatten(0, -2))[None]
-        outputs = ones[:, None].expand(-1, len(self.inputs), -1, -1)
-        return self._products(inputs, outputs, tuple(self.inputs.shape))
+        # A link reads the same positions of every image: the images are added up first.
+        outputs = ones[:1, None].expand(-1, len(self.inputs), -1, -1)
+        return self._products(inputs.sum(0, keepdim=True), outputs, tuple(self.inputs.shape))
 
     def _products(self, inputs: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Sum over positions of every link's input times its unit's output."""
@@ -101,3 +103,8 @@ def _column_sums(rows: Tensor) -> Tensor:
     blocks = len(rows) // _ROWS
     whole = rows[: blocks * _ROWS].reshape(blocks, _ROWS, rows.shape[1]).sum(1)
     return whole.sum(0, dtype=torch.float64) + rows[blocks * _ROWS :].sum(0, dtype=torch.float64)
+
+
+def _channel_sums(images: Tensor) -> Tensor:
+    """Of (n, channels, height, width): each image's in float32, then float64."""
+    return images.sum((2, 3)).sum(0, dtype=torch.float64)
