@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from edgewise import store
-from edgewise.report.plot import colour, picture
+from edgewise.report.plot import SERIES, colour, marker, picture
 from edgewise.studies.result import Plot, Table
 from edgewise.studies.table import STUDIES
 from edgewise.study import KIND, Cell, Finding
@@ -96,8 +96,9 @@ def _paint(plot: Plot, figure: Figure) -> None:
         across = curve.at or [step * (index + 1) for index in range(len(values))]
         if curve.low:
             axes.fill_between(across, curve.low, curve.high, color=colour(place), alpha=0.15, lw=0)
-        axes.plot(across, values, color=colour(place), lw=1.2, label=curve.name,
-                  marker="o" if len(values) < 30 else None, ms=3)  # fmt: skip
+        style = "-" if place < len(SERIES) else "--"  # colours come again
+        axes.plot(across, values, style, color=colour(place), lw=1.2, label=curve.name,
+                  marker=marker(place) if len(values) < 30 else None, ms=3)  # fmt: skip
     axes.set_xlabel(plot.across)
     axes.set_ylabel(plot.up)
     axes.set_title(plot.title, fontsize=9, loc="left")
