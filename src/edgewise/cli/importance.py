@@ -34,7 +34,7 @@ KIND = "importance"
 \b
 Examples:
   edgewise importance vgg16 --data fashion-mnist --by layer
-  edgewise importance vgg16 --data fashion-mnist -o worth.json
+  edgewise importance vgg16 --data fashion-mnist --agreement 0.8 --draws 400 -o worth.json
 \b
 Shapley values of the game in which absent channels read as their mean and the value is what is
 taken off the loss: antithetic permutations, each pair unbiased. Stopped or killed, the same command
