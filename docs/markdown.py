@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of text."""
-    lines = [headings, ["---"] * len(headings), *rows]
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> str:
+    """A table of text; numbers: all but the first column stand to the right."""
+    rule = ["---", *["---:" if numbers else "---"] * (len(headings) - 1)]
+    lines = [headings, rule, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

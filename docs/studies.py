@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from docs import markdown
 from edgewise import store
 from edgewise.report.plot import SERIES, colour, marker, picture
 from edgewise.studies.result import Plot, Table
@@ -83,8 +84,7 @@ def _file(name: str, place: int) -> str:
 
 
 def _table(table: Table) -> str:
-    lines = [table.headings, ["---", *["---:"] * (len(table.headings) - 1)], *table.rows]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    text = markdown.table(table.headings, table.rows, numbers=True)
     return "\n\n".join([f"## {table.title}", text, *table.notes])
 
 

@@ -4,8 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,8 +18,6 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from edgewise.data import registry
-from edgewise.data.dataset import Dataset
 from edgewise.errors import UsageError
 from edgewise.progress import Progress
 from edgewise.store import SCHEMA
@@ -50,31 +46,6 @@ def seed_option(command: Command) -> Command:
     )(command)
 
 
-@dataclass(frozen=True)
-class Source:
-    """The images of a command line: their name, and the folder of fetched data."""
-
-    name: str
-    root: Path | None
-
-    def load(self, shape: tuple[int, int, int] | None, seed: int = 0) -> Dataset:
-        """The data set, in that shape where it has none of its own; raises DataError."""
-        return registry.load(self.name, self.root, shape, seed)
-
-
-def takes_data(function: Callable[..., None]) -> Callable[..., None]:
-    """`--data` and `--root`; the command gets a Source."""
-
-    @wraps(function)
-    def resolved(*given: object, data: str, root: Path | None, **others: object) -> None:
-        function(*given, source=Source(data, root), **others)
-
-    option = click.option(
-        "--data", required=True, metavar="NAME|FOLDER|FILE.npz|random", help="Images to use."
-    )
-    return root_option(option(resolved))
-
-
 def root_option(command: Command) -> Command:
     """`--root`: where fetched data lie."""
     return click.option(
@@ -90,6 +61,20 @@ def out_option(help_text: str) -> Callable[[Command], Command]:
     return click.option(
         "-o", "--out", type=click.Path(path_type=Path), required=True, help=help_text
     )
+
+
+def record_option(command: Command) -> Command:
+    """`-o` of commands whose record is all they leave."""
+    return click.option(
+        "-o", "--out", type=click.Path(path_type=Path), callback=_json_file,
+        help="Store the record, a .json.",
+    )(command)  # fmt: skip
+
+
+def _json_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and path.suffix != ".json":
+        raise UsageError(f"the record is JSON: name it .json, not '{path.name}'.")
+    return path
 
 
 def emit(command: str, result: Any) -> None:

@@ -6,18 +6,17 @@ import click
 
 from edgewise import store
 from edgewise.cli.common import (
-    Source,
     emit,
     json_option,
     notes,
     out_option,
     progress_bars,
     seed_option,
-    takes_data,
 )
 from edgewise.cli.keep_float import kept_float
 from edgewise.cli.models import Asked, load_data, takes_model
 from edgewise.cli.results import show_bundle
+from edgewise.cli.source import Source, takes_data
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.measure import FULL, QUICK

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from edgewise import store, units
-from edgewise.cli.common import Source, console, emit, json_option, progress_bars, takes_data
+from edgewise.cli.common import console, emit, json_option, progress_bars
+from edgewise.cli.source import Source, takes_data
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.measure import run_artifact

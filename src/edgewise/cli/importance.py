@@ -11,16 +11,15 @@ from rich.text import Text
 
 from edgewise import store
 from edgewise.cli.common import (
-    Source,
     console,
     emit,
     json_option,
     progress_bars,
+    record_option,
     seed_option,
-    takes_data,
 )
 from edgewise.cli.models import Asked, load_data, takes_model
-from edgewise.errors import UsageError
+from edgewise.cli.source import Source, takes_data
 from edgewise.graph.capture import capture
 from edgewise.importance.ablation import BY
 from edgewise.importance.estimate import Budget
@@ -58,7 +57,7 @@ with the same -o goes on after the last pair.
     help="End when the two halves of the draws agree so well (Kendall).",
 )  # fmt: skip
 @seed_option
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Store the record, a .json.")
+@record_option
 @json_option
 def command(  # noqa: PLR0913 - one argument an option
     asked: Asked,
@@ -73,8 +72,6 @@ def command(  # noqa: PLR0913 - one argument an option
     as_json: bool,
 ) -> None:
     """What every channel, or layer, of MODEL is worth to its loss."""
-    if out is not None and out.suffix != ".json":
-        raise UsageError(f"the record is JSON: name it .json, not '{out.name}'.")
     loaded = asked.load()
     dataset, contract = load_data(asked, loaded, source, seed)
     network = capture(loaded.module, contract, loaded.name)

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from edgewise.cli.common import Source, parse_shape
+from edgewise.cli.common import parse_shape
+from edgewise.cli.source import Source
 from edgewise.data.dataset import Dataset
 from edgewise.data.preprocess import Preprocessing, natural
 from edgewise.errors import UsageError

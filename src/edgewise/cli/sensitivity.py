@@ -9,16 +9,16 @@ from rich.text import Text
 
 from edgewise import store
 from edgewise.cli.common import (
-    Source,
     console,
     emit,
     json_option,
     progress_bars,
+    record_option,
     seed_option,
-    takes_data,
 )
 from edgewise.cli.keep_float import KIND, kept_float
 from edgewise.cli.models import Asked, load_data, takes_model
+from edgewise.cli.source import Source, takes_data
 from edgewise.errors import UsageError
 from edgewise.graph.network import Network
 from edgewise.models.load import Loaded
@@ -77,7 +77,7 @@ are held against the measured one. Then keep the three worst in float:
     help="Layers that stay in float and are not judged; repeatable.",
 )
 @seed_option
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Store the record, a .json.")
+@record_option
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw it, a .svg or .png.")
 @json_option
 def command(  # noqa: PLR0913 - one argument an option
@@ -97,8 +97,6 @@ def command(  # noqa: PLR0913 - one argument an option
     """How much each layer, or region, of MODEL suffers from quantization."""
     scheme, named = parse_bits(bits), parse_regions(regions)
     kind = None if plot is None else panels.kind_of(plot)
-    if out is not None and out.suffix != ".json":
-        raise UsageError(f"the record is JSON: name it .json, not '{out.name}'.")
     loaded = asked.load()
     quantize = Quantize(
         scheme=scheme,

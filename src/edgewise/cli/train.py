@@ -10,15 +10,14 @@ import torch
 
 from edgewise import store, units
 from edgewise.cli.common import (
-    Source,
     console,
     emit,
     json_option,
     out_option,
     progress_bars,
     seed_option,
-    takes_data,
 )
+from edgewise.cli.source import Source, takes_data
 from edgewise.data.dataset import Dataset
 from edgewise.errors import UsageError
 from edgewise.models.builtin import BUILT_IN, build

@@ -1,17 +1,33 @@
 """Time, size, memory and processor of a study's artifacts on a device: stored, and in rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from edgewise import units
-from edgewise.measure import FULL, QUICK
+from edgewise.devices.url import connect
+from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.series.files import save_series
 from edgewise.series.series import Series
+from edgewise.study import Bench
 
 PROTOCOLS = {QUICK.label: QUICK, FULL.label: FULL}
 HEADINGS = (
     "file", "latency p50", "over the first", "memory of the model", "of the process", "CPU",
 )  # fmt: skip
+
+
+def take(
+    variants: Sequence[Variant], inputs: Inputs, label: str, url: str, name: str, bench: Bench
+) -> dict[str, Any]:
+    """Measure artifacts on a device, keep the raw samples beside the cell, and give its result.
+
+    label: of the protocol, quick or full; url: of the device; name: of the cell.
+    """
+    with connect(url) as device:
+        series = measure(variants, device, PROTOCOLS[label], bench.progress, inputs)
+    save_series(series, bench.folder / f"{name}-series.json")
+    return facts(series, url)
 
 
 def facts(series: Series, url: str) -> dict[str, Any]:

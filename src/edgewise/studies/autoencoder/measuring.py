@@ -5,11 +5,9 @@ from typing import Any
 
 import torch
 
-from edgewise.devices.url import connect
 from edgewise.graph.capture import capture
-from edgewise.measure import Inputs, Variant, measure
+from edgewise.measure import Inputs, Variant
 from edgewise.models.builtin import build
-from edgewise.series.files import save_series
 from edgewise.studies import measured
 from edgewise.studies.autoencoder.judging import PRECISIONS
 from edgewise.studies.autoencoder.networks import MODEL, Job, Pruning, prune
@@ -44,7 +42,4 @@ def measure_artifacts(
             preset.apply(made, calibration, progress).export(LiteRtTarget(), path, batch)
             variants.append(Variant(f"{words}, {precision}", path, LiteRtTarget.runtime))
     inputs = Inputs(test.images.read(0, _TIMED), contract)
-    with connect(url) as device:
-        series = measure(variants, device, measured.PROTOCOLS[label], progress, inputs)
-    save_series(series, bench.folder / f"{name}-series.json")
-    return measured.facts(series, url)
+    return measured.take(variants, inputs, label, url, name, bench)

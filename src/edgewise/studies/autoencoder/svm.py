@@ -17,9 +17,7 @@ _CACHE_MB = 2000  # of kernel values, while a machine is fitted
 
 
 def solver() -> str:
-    """Which package fits: Intel's, where it is installed, finds what scikit-learn's own finds, in
-    a fraction of the time.
-    """
+    """Which package fits: Intel's where it is installed, else scikit-learn's own."""
     return "sklearnex.svm" if importlib.util.find_spec("sklearnex") else "sklearn.svm"
 
 

@@ -5,14 +5,12 @@ from typing import Any
 import torch
 
 from edgewise.data.dataset import Dataset
-from edgewise.devices.url import connect
 from edgewise.graph.capture import capture
-from edgewise.measure import Inputs, Variant, measure
+from edgewise.measure import Inputs, Variant
 from edgewise.models.builtin import build
 from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC
 from edgewise.quant.scheme import Scheme
 from edgewise.recipe import Recipe
-from edgewise.series.files import save_series
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
 from edgewise.steps.quantize import Quantize
@@ -48,7 +46,4 @@ def measure_variants(data: Dataset, label: str, url: str, name: str, bench: Benc
         made.export(OnnxTarget(), path, batch)
         variants.append(Variant(recipe.name, path))
     inputs = Inputs(test.images.read(0, _TIMED), data.contract)
-    with connect(url) as device:
-        series = measure(variants, device, measured.PROTOCOLS[label], bench.progress, inputs)
-    save_series(series, bench.folder / f"{name}-series.json")
-    return measured.facts(series, url)
+    return measured.take(variants, inputs, label, url, name, bench)
