@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.data.objects import Objects
 from edgewise.data.preprocess import Floats, Preprocessing, Stored
 from edgewise.errors import DataError, UsageError
 
@@ -78,13 +79,15 @@ class Split:
     """One part of a data set.
 
     labels: int64 (n,), or None where there are none; digest: SHA-256 over pixels and labels, or
-    over the list of files, so that two splits can be shown to be what they were.
+    over the list of files, so that two splits can be shown to be what they were; objects: of every
+    image, or None where nobody looked for them.
     """
 
     name: str
     images: Images
     labels: Labels | None
     digest: str
+    objects: tuple[Objects, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -97,7 +100,8 @@ class Split:
             raise UsageError(f"a split of {limit} images cannot be used; ask for one or more.")
         labels = None if self.labels is None else self.labels[:limit]
         images = FirstImages(self.images, limit)
-        return Split(self.name, images, labels, f"{self.digest}[:{limit}]")
+        objects = None if self.objects is None else self.objects[:limit]
+        return Split(self.name, images, labels, f"{self.digest}[:{limit}]", objects)
 
     def batches(self, size: int, contract: Preprocessing) -> Iterator[Floats]:
         """The network's input, `size` images at a time, in order.
