@@ -5,6 +5,7 @@ The device times with its own clock (edgewise.worker); this side sends files and
 
 import io
 import json
+import math
 import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,6 +120,21 @@ def run_artifact(
 ) -> Floats:
     """The artifact's first output for every image of the split, on the device: (n, ...) float32.
 
+    See run_outputs.
+    """
+    return run_outputs(device, artifact, split, contract, progress, runtime)[0]
+
+
+def run_outputs(
+    device: Device,
+    artifact: Path,
+    split: Split,
+    contract: Preprocessing,
+    progress: Progress,
+    runtime: str = "onnxruntime",
+) -> tuple[Floats, ...]:
+    """All outputs of the artifact for every image of the split, on the device: (n, ...) float32.
+
     Images go there in chunks, as stored pixels; the device prepares them by the same contract.
     Raises ExportError, naming the first image, when an output is not finite.
     """
@@ -127,26 +143,39 @@ def run_artifact(
     device.put(_worker_folder(), _WORKER)
     job = replace(_place(device, variant, 0), mode="evaluate", output=_OUTPUT, batch=_BATCH,
                   images=_INPUTS, contract=contract.to_json())  # fmt: skip
-    parts = []
+    parts: list[tuple[Floats, ...]] = []
     stage, count = f"running {artifact.name} on {device.url}", len(split)
     for start, stop in _chunks(split):
         progress(stage, start, count)
         _send_images(device, split.images.read(start, stop))
-        _work(device, job, variant.name, _START_S + _IMAGE_S * (stop - start))
-        outputs = _fetch(device)
-        if len(outputs) != stop - start:
+        answer = _work(device, job, variant.name, _START_S + _IMAGE_S * (stop - start))
+        rows = _fetch(device)
+        if len(rows) != stop - start:
             raise DeviceError(
-                f"{device.url}: {artifact.name} answered {stop - start} images with {len(outputs)}."
+                f"{device.url}: {artifact.name} answered {stop - start} images with {len(rows)}."
             )
-        wrong = np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1))
+        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(wrong):
             raise ExportError(
                 f"{artifact.name} gives values that are not finite, first for image "
                 f"{start + wrong[0]} of {split.name}; its weights or scales are not sound."
             )
-        parts.append(outputs)
+        parts.append(_outputs(rows, answer, device))
     progress(stage, count, count)
-    return np.concatenate(parts).astype(np.float32, copy=False)
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _outputs(rows: NDArray[Any], answer: Mapping[str, Any], device: Device) -> tuple[Floats, ...]:
+    """A row of values an image as the outputs that it is made of."""
+    try:
+        shapes = [tuple(int(size) for size in shape) for shape in answer["shapes"]]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        parts = np.split(rows.astype(np.float32, copy=False), ends[:-1], axis=1)
+        return tuple(
+            part.reshape(len(rows), *shape) for part, shape in zip(parts, shapes, strict=True)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeviceError(f"{device.url}: the worker's outputs are not whole: {error}.") from error
 
 
 def probe(device: Device) -> dict[str, Any]:

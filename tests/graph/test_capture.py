@@ -181,13 +181,28 @@ def test_a_layer_called_twice_gives_two_that_share_weights() -> None:
     assert one.form.path == two.form.path == "conv"
 
 
-def test_of_several_outputs_the_first_is_kept_the_rest_is_gone_and_that_is_said(
+def test_all_outputs_are_kept_in_their_order() -> None:
+    module = made("several outputs")
+    network = capture(module, CONTRACT)
+    assert [layer.form.path for _, layer in network.layers()] == ["one", "two"]
+    images = torch.randn(2, *CONTRACT.shape)
+    for ours, theirs in zip(network.all_outputs(images), module(images).values(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(network(images), network.all_outputs(images)[0])
+
+
+def test_outputs_that_are_no_floats_of_each_image_are_left_out_and_that_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    module = Own(
+        lambda own, x: (own.one(x), own.one.weight * 2, own.one(x).argmax(1), own.two(x)),
+        one=conv(3, 4, 3), two=conv(3, 2, 1),
+    )  # fmt: skip
     with caplog.at_level(logging.WARNING, "edgewise"):
-        network = capture(made("several outputs"), CONTRACT)
-    assert [layer.form.path for _, layer in network.layers()] == ["one"]
-    assert "2 outputs" in caplog.text
+        network = capture(module, CONTRACT)
+    assert [layer.form.path for _, layer in network.layers()] == ["one", "two"]
+    assert len(network.all_outputs(network.example())) == 2
+    assert "4 outputs; 2 that are no floats of each image are left out" in caplog.text
 
 
 def test_dropout_and_a_lone_batchnorm_stay_modules_that_training_can_switch() -> None:

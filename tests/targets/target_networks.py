@@ -90,6 +90,24 @@ class Summed(nn.Module):
         return torch.cumsum(self.sorter(images), 1)
 
 
+class Pyramid(nn.Module):
+    """Maps of two sizes and a number an image, the finer map of both sizes: three outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(nn.Conv2d(3, 6, 3, 1, 1), nn.LeakyReLU(0.1))
+        self.coarse = nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), nn.LeakyReLU(0.1))
+        self.first, self.second = nn.Conv2d(8, 5, 1), nn.Conv2d(14, 5, 1)
+        self.last = nn.Linear(8, 1)
+
+    def forward(self, images: Tensor) -> dict[str, Any]:
+        fine = self.fine(images)
+        coarse = self.coarse(fine)
+        both = torch.cat([F.interpolate(coarse, scale_factor=2.0), fine], 1)
+        maps = [self.first(coarse), self.second(both)]
+        return {"maps": maps, "number": self.last(coarse.mean((2, 3)))}
+
+
 def shuffled(images: Tensor) -> Tensor:
     """Channels of two groups in turn."""
     count, channels, height, width = images.shape

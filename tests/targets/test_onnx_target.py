@@ -87,8 +87,8 @@ def test_a_layer_that_would_run_in_float_is_an_error_with_its_name(
     made, _ = exported(ONNX, "plain", recipe)
     real = audit_module.find_operator
 
-    def forced(graph: onnx.GraphProto, name: str) -> str:
-        return "Conv" if name == "body_3" else real(graph, name)
+    def forced(graph: onnx.GraphProto, name: str, end: str | None = None) -> str:
+        return "Conv" if name == "body_3" else real(graph, name, end)
 
     monkeypatch.setattr(audit_module, "find_operator", forced)
     with pytest.raises(ExportError, match=r"run body\.3 in float although"):

@@ -50,7 +50,7 @@ def little(batch: int | None = None, codes: bool = False) -> bytes:
     axes = builder.constant("axes", np.asarray([1, 2], np.int32))
     mean = builder.computed("y", (batch or 1, 4))
     result = builder.operator("MEAN", [conv, axes], mean, options("Reducer", keepDims=False))
-    model = builder.model(given, result, {})
+    model = builder.model(given, [result], {})
     if batch:
         for tensor in model.subgraphs[0].tensors:
             tensor.shapeSignature = None

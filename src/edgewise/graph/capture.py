@@ -10,7 +10,8 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -36,9 +37,9 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
     """Capture `module` for inputs of the contract's shape and any batch size.
 
     The module is put in eval mode and otherwise not changed; its parameters are shared. Of several
-    outputs the first tensor is kept. Raises CaptureError when torch.export cannot follow it or the
-    graph computes something else, ModelError when it fails on such an input or holds values that
-    are not finite.
+    outputs the first tensor is kept, and all others that hold floats of each image. Raises
+    CaptureError when torch.export cannot follow it or the graph computes something else, ModelError
+    when it fails on such an input or holds values that are not finite.
     """
     if not isinstance(module, fx.GraphModule):  # an exported program has one mode and keeps it
         module.eval()
@@ -171,7 +172,7 @@ def _export(module: nn.Module, example: Tensor) -> fx.GraphModule:
     # An exported module refuses train(), eval() and copies; a plain one with its graph does not.
     graph.graph._codegen = fx.graph.CodeGen()
     graph.graph._tracer_cls = fx.Tracer
-    _keep_first_output(graph)
+    _keep_outputs(graph)
     return fx.GraphModule(graph, graph.graph)
 
 
@@ -193,14 +194,25 @@ def _refusal(module: nn.Module, error: Exception) -> CaptureError:
     )
 
 
-def _keep_first_output(graph: fx.GraphModule) -> None:
-    """Keep the first tensor output: the one that metrics are about."""
-    (node,) = (node for node in graph.graph.nodes if node.op == "output")
+def _keep_outputs(graph: fx.GraphModule) -> None:
+    """Keep the first tensor, which metrics are about, and all others of floats of each image."""
+    (node,) = graph.graph.find_nodes(op="output")
     outputs = node.args[0] if isinstance(node.args[0], Sequence) else (node.args[0],)
-    tensors = [output for output in outputs if isinstance(output, fx.Node)]
-    if len(tensors) > 1:
-        _log.warning("the network has %d outputs; only the first is kept", len(tensors))
-    node.args = (tensors[0],) if tensors else (None,)
+    tensors = list(dict.fromkeys(one for one in outputs if isinstance(one, fx.Node)))
+    kept = [one for place, one in enumerate(tensors) if place == 0 or _is_of_each_image(one)]
+    if len(kept) < len(tensors):
+        _log.warning(
+            "the network has %d outputs; %d that are no floats of each image are left out",
+            len(tensors), len(tensors) - len(kept),
+        )  # fmt: skip
+    node.args = (kept[0] if len(kept) == 1 else tuple(kept),)
+
+
+def _is_of_each_image(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor) or not value.is_floating_point() or not value.ndim:
+        return False
+    return not isinstance(value.shape[0], int)  # the number of images is open, all else is not
 
 
 def _reason(error: BaseException) -> str:
@@ -229,12 +241,30 @@ def _compare(module: nn.Module, graph: fx.GraphModule, contract: Preprocessing) 
     """Run both on the same noise: what was captured must be what the user has."""
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(_PROBE, *contract.shape, generator=draw)
-    wanted = first_output(module(images.clone())).float()
-    found = first_output(graph(images.clone())).float()
-    error = float((wanted - found).abs().max()) if wanted.shape == found.shape else float("inf")
-    if not error <= _TOLERANCE * max(float(wanted.abs().max()), 1e-12):
+    wanted, found = (_floats(one(images.clone())) for one in (module, graph))
+    # The graph's outputs are some of the network's, in the same order.
+    rest = iter(wanted)
+    if not all(any(_agree(ours, theirs) for theirs in rest) for ours in found):
         raise CaptureError(
             "the captured graph computes something else than the network: its forward draws "
             "random numbers, keeps state between calls, or depends on the size of the batch; make "
             "it a function of its input alone."
         )
+
+
+def _floats(returned: Any) -> list[Tensor]:
+    """All tensors in whatever a network returns."""
+    if isinstance(returned, Tensor):
+        return [returned.float()]
+    if isinstance(returned, Mapping):
+        returned = returned.values()
+    if not isinstance(returned, Iterable) or isinstance(returned, str):
+        return []
+    return [tensor for part in returned for tensor in _floats(part)]
+
+
+def _agree(ours: Tensor, theirs: Tensor) -> bool:
+    if ours.shape != theirs.shape:
+        return False
+    error = float((ours - theirs).abs().max())
+    return error <= _TOLERANCE * max(float(theirs.abs().max()), 1e-12)

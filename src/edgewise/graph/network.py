@@ -39,8 +39,12 @@ class Network:
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for a batch of network inputs."""
+        return first_output(self.module(images))
+
+    def all_outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Every output for a batch of network inputs."""
         result = self.module(images)
-        return first_output(result)
+        return (result,) if isinstance(result, Tensor) else tuple(result)
 
     def copy(self) -> "Network":
         """A network whose graph can be changed freely; the parameters are shared."""
@@ -70,6 +74,19 @@ def first_output(result: Any) -> Tensor:
     while not isinstance(result, Tensor):
         result = next(iter(result.values() if isinstance(result, dict) else result))
     return result
+
+
+def output_nodes(module: fx.GraphModule) -> tuple[fx.Node, ...]:
+    """What a network gives, in order."""
+    (end,) = module.graph.find_nodes(op="output")
+    given = end.args[0]
+    found = given if isinstance(given, (tuple, list)) else (given,)
+    return tuple(node for node in found if isinstance(node, fx.Node))
+
+
+def output_names(count: int) -> tuple[str, ...]:
+    """What an artifact calls its outputs: `output`, or where there are several `output_0`, ..."""
+    return ("output",) if count == 1 else tuple(f"output_{place}" for place in range(count))
 
 
 def module_of(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:

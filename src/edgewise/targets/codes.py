@@ -1,7 +1,7 @@
 """Hold an artifact's codes against the integer twin, whatever runs it."""
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,30 +53,33 @@ def compare_codes(
     return tuple(checks.values()), free_running
 
 
-def refuse_another_output(plain: Any, shown: Any) -> None:
-    """Raises ParityError when showing inner tensors changes the answer: then what is checked would
+def refuse_another_output(plain: Sequence[Any], shown: Sequence[Any]) -> None:
+    """Raises ParityError when showing inner tensors changes an output: then what is checked would
     not be what runs.
     """
-    if not np.array_equal(plain, shown):
+    if not all(map(np.array_equal, plain, shown)):
         raise ParityError(
             "the runtime computes another output when its inner tensors are looked at, so the "
             "artifact cannot be checked; nothing was written."
         )
 
 
-def output_error(ours: Any, theirs: Any, tolerance: float) -> float:
-    """Largest difference of an artifact's output from the network's, relative to the largest.
+def output_error(ours: Sequence[Any], theirs: Sequence[Any], tolerance: float) -> float:
+    """Largest difference of an output of an artifact from the network's, relative to its largest.
 
     Raises ParityError when it is more than the tolerance.
     """
-    scale = max(float(np.abs(ours).max()), 1e-12)
-    error = float(np.abs(ours - theirs).max()) / scale
+    error = max(map(_apart, ours, theirs))
     if not error <= tolerance:
         raise ParityError(
-            f"the artifact's output differs from the network's by {error:.2g} of its largest "
+            f"an output of the artifact differs from the network's by {error:.2g} of its largest "
             "value; nothing was written. Please report the network."
         )
     return error
+
+
+def _apart(ours: Any, theirs: Any) -> float:
+    return float(np.abs(ours - theirs).max()) / max(float(np.abs(ours).max()), 1e-12)
 
 
 def _layer_of(quantizer: fx.Node) -> str:

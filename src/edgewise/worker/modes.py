@@ -93,7 +93,7 @@ def memory(job: Job) -> Answer:
 
 
 def evaluate(job: Job) -> Answer:
-    """The first output for every image, to a file."""
+    """All outputs for every image, to a file: a row of floats an image, output after output."""
     digest = _digest(job)
     runtime = _runtime(job.runtime)
     threads = job.protocol.threads if job.protocol else 1
@@ -104,20 +104,29 @@ def evaluate(job: Job) -> Answer:
     for start in range(0, len(stored), size):
         batch = images.prepare(stored[start : start + size], job.contract)
         full = np.resize(batch, (size, *batch.shape[1:])) if session.shape[0] else batch
-        output = session.run(session.feed(full))[0]
-        if output.shape[:1] != full.shape[:1]:
-            raise WorkerError(
-                f"{len(full)} images give an output of shape {output.shape}; "
-                "its first axis should be the images."
-            )
-        parts.append(output[: len(batch)].astype(np.float32))
+        outputs = [np.asarray(output) for output in session.run(session.feed(full))]
+        shapes = [list(output.shape[1:]) for output in outputs]
+        parts.append(_rows(outputs, len(full))[: len(batch)])
     np.save(job.output, np.concatenate(parts), allow_pickle=False)
     return {
         "digest": digest,
         "images": len(stored),
         "outputs": list(session.outputs),
+        "shapes": shapes,
         "machine": {**facts.machine(), "runtime": job.runtime, "runtime_version": runtime.VERSION},
     }
+
+
+def _rows(outputs: list[NDArray[Any]], count: int) -> NDArray[np.float32]:
+    """All outputs of every image in a row, (count, values)."""
+    for output in outputs:
+        if output.shape[:1] != (count,):
+            raise WorkerError(
+                f"{count} images give an output of shape {output.shape}; "
+                "its first axis should be the images."
+            )
+    rows = [output.reshape(count, -1).astype(np.float32) for output in outputs]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
 
 def describe(job: Job) -> Answer:

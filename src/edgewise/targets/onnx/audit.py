@@ -1,6 +1,6 @@
 """Which kernels ONNX Runtime really executes each layer with."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import onnx
 from torch import fx
@@ -12,7 +12,6 @@ from edgewise.graph.network import Network, module_of
 from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.fake import QuantizedLayer
 from edgewise.quant.stored import StoredLayer
-from edgewise.targets.onnx.builder import OUTPUT
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import LayerExecution
 
@@ -35,10 +34,12 @@ def audit(network: Network, written: Written, graph: onnx.GraphProto) -> tuple[L
     Raises ExportError, naming them, when layers meant for integers run in float, or the runtime
     rounds the weights of others.
     """
+    ends = find_ends(written.model.graph, written.layers.values())
+    names = {node: written.layers.get(node.name, "") for node in network.module.graph.nodes}
     executions = tuple(
-        _execution(network, node, find_operator(graph, written.layers[node.name]))
-        for node in network.module.graph.nodes
-        if node.name in written.layers
+        _execution(network, node, find_operator(graph, name, ends.get(name)))
+        for node, name in names.items()
+        if name
     )
     lost = [entry.layer for entry in executions if entry.meant and not entry.integer]
     if lost:
@@ -104,13 +105,32 @@ def _execution(network: Network, node: fx.Node, operator: str) -> LayerExecution
     )
 
 
-def find_operator(graph: onnx.GraphProto, name: str) -> str:
-    """The operator that runs the layer of that name; `unknown` where nothing tells."""
-    node = find_node(graph, name)
+def find_ends(graph: onnx.GraphProto, layers: Collection[str]) -> dict[str, str]:
+    """Layer -> the output of a written graph that its result becomes; not of layers further in."""
+    producers = {output: node for node in graph.node for output in node.output}
+    found: dict[str, str] = {}
+    for output in graph.output:
+        names, seen = [output.name], set[str]()
+        while names:
+            name = names.pop()
+            if name in layers:
+                found[name] = output.name
+            elif name in producers and name not in seen:
+                names.extend(producers[name].input)
+            seen.add(name)
+    return found
+
+
+def find_operator(graph: onnx.GraphProto, name: str, end: str | None = None) -> str:
+    """The operator that runs the layer of that name; `unknown` where nothing tells.
+
+    end: the output that its result becomes.
+    """
+    node = find_node(graph, name, end)
     return "unknown" if node is None else str(node.op_type)
 
 
-def find_node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+def find_node(graph: onnx.GraphProto, name: str, end: str | None = None) -> onnx.NodeProto | None:
     """The node that runs the layer of that name; None where nothing tells.
 
     ONNX Runtime renames nodes but not the codes of weights and biases; float weights it reorders
@@ -121,7 +141,8 @@ def find_node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
             reads = any(text.startswith(f"{name}.{role}") for text in node.input)
             if reads and node.op_type not in _HELPERS:
                 return node
-    for known in (name, OUTPUT):  # the last layer's result bears the output's name alone
+    # The last layer's result bears the output's name alone.
+    for known in (name, *([end] if end else ())):
         for node in graph.node:
             names = (node.name.removesuffix("_nchwc"), *node.output)
             is_it = any(text == known or text.startswith(f"{known}.") for text in names)

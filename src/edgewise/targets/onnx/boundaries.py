@@ -8,12 +8,13 @@ from onnx import TensorProto, helper, numpy_helper
 from edgewise.graph.network import Network, module_of
 from edgewise.quant.fake import FakeQuantize
 from edgewise.targets.onnx import session
-from edgewise.targets.onnx.audit import find_node
-from edgewise.targets.onnx.builder import INPUT, OUTPUT
+from edgewise.targets.onnx.audit import find_ends, find_node
+from edgewise.targets.onnx.builder import INPUT
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import Boundary
 
 _TO_INTEGERS, _TO_FLOAT = "QuantizeLinear", "DequantizeLinear"
+_OUTPUT = "output"  # the network's answer, whichever of several
 
 # What a value passes on its way from one layer to the next.
 _PASSED = frozenset(
@@ -54,9 +55,11 @@ class _Flow:
         self._values = {init.name: init for init in graph.initializer}
         self._quantizers = _quantizers(network)
         self._layers: dict[str, str] = {}
+        self._outputs = frozenset(written.outputs)
+        ends = find_ends(written.model.graph, written.layers.values())
         for call in network.module.graph.nodes:
             name = written.layers.get(call.name)
-            node = None if name is None else find_node(graph, name)
+            node = None if name is None else find_node(graph, name, ends.get(name))
             if node is not None:
                 self._layers[node.output[0]] = str(call.meta["path"])
 
@@ -77,7 +80,7 @@ class _Flow:
 
     def after(self, name: str) -> tuple[str, ...]:
         """The layers that read a value; `output` is the network's answer."""
-        found = [OUTPUT] if name == OUTPUT else []
+        found = [_OUTPUT] if name in self._outputs else []
         for node in self._readers.get(name, ()):
             passed = node.op_type in _PASSED
             found += self._after_all(node.output) if passed else [self._name(node)]
@@ -122,8 +125,8 @@ def _boundary(node: onnx.NodeProto, flow: _Flow, elements: int) -> Boundary:
     place = "inside"
     if integer and before == (INPUT,):
         place = INPUT
-    elif not integer and after == (OUTPUT,):
-        place = OUTPUT
+    elif not integer and after == (_OUTPUT,):
+        place = _OUTPUT
     return Boundary(flow.quantizer(node), before, after, elements, integer, place)
 
 
@@ -136,10 +139,11 @@ def _elements(network: Network, optimized: onnx.ModelProto, names: list[str]) ->
     image = network.example().numpy()
     probe = onnx.ModelProto()
     probe.CopyFrom(optimized)
-    shown = [name for name in dict.fromkeys(names) if name not in (INPUT, OUTPUT)]
+    given = [value.name for value in optimized.graph.output]
+    shown = [name for name in dict.fromkeys(names) if name not in (INPUT, *given)]
     for name in shown:
         probe.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    values = session.run_as_it_is(probe, image, [OUTPUT, *shown])
+    values = session.run_as_it_is(probe, image, [*given, *shown])
     sizes = {INPUT: image.size}
-    sizes |= {name: int(value.size) for name, value in zip([OUTPUT, *shown], values, strict=True)}
+    sizes |= {name: int(value.size) for name, value in zip([*given, *shown], values, strict=True)}
     return [sizes[name] for name in names]

@@ -14,7 +14,7 @@ from edgewise.targets.onnx.packing import Packing, pack
 
 OPSET = 21
 IR_VERSION = 10  # what opset 21 came with: older runtimes refuse a newer one
-INPUT, OUTPUT = "input", "output"
+INPUT = "input"
 _LARGEST = 2**31 - 1  # of a protobuf message
 
 Array = NDArray[Any] | np.generic
@@ -86,13 +86,14 @@ class Builder:
     def model(
         self,
         input_shape: Sequence[int],
-        output_shape: Sequence[int | None],
+        outputs: Mapping[str, Sequence[int | None]],
         metadata: Mapping[str, Any],
         batch: int | None = None,
     ) -> onnx.ModelProto:
         """The whole model, checked by ONNX itself; raises ExportError when that refuses it.
 
-        batch: how many images it takes at a time; None is any number.
+        outputs: name -> shape, the batch first; batch: how many images it takes at a time; None is
+        any number.
         """
 
         def value(name: str, shape: Sequence[int | None | str]) -> onnx.ValueInfoProto:
@@ -100,7 +101,8 @@ class Builder:
 
         model = self._model
         self._graph.input.append(value(INPUT, [batch or "batch", *input_shape]))
-        self._graph.output.append(value(OUTPUT, [batch or "batch", *output_shape[1:]]))
+        for name, shape in outputs.items():
+            self._graph.output.append(value(name, [batch or "batch", *shape[1:]]))
         texts = {key: json.dumps(entry, sort_keys=True) for key, entry in metadata.items()}
         helper.set_model_props(model, texts)
         if model.ByteSize() > _LARGEST:

@@ -11,7 +11,6 @@ from torch import Tensor
 from edgewise.graph.network import Network
 from edgewise.targets.codes import Read, compare_codes, output_error, refuse_another_output
 from edgewise.targets.onnx import session
-from edgewise.targets.onnx.builder import OUTPUT
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import LayerCheck
 
@@ -37,14 +36,14 @@ def _codes_reader(written: Written) -> Read:
         quantize = nodes[name] if nodes[name].op_type != "Clip" else nodes[nodes[name].input[0]]
         kind = kinds.get(quantize.input[2], TensorProto.UINT8)
         probe.graph.output.append(helper.make_tensor_value_info(name, kind, None))
-    run_plain = session.runner(written.model, [OUTPUT])
-    run_probe = session.runner(probe, [OUTPUT, *names])
+    run_plain = session.runner(written.model, written.outputs)
+    run_probe = session.runner(probe, [*written.outputs, *names])
 
     def read(images: Tensor) -> dict[str, Tensor]:
         batch = images.numpy().astype(np.float32)
-        (plain,), (shown, *codes) = run_plain(batch), run_probe(batch)
-        refuse_another_output(plain, shown)
-        found = dict(zip(names, codes, strict=True))
+        plain, shown = run_plain(batch), run_probe(batch)
+        refuse_another_output(plain, shown[: len(plain)])
+        found = dict(zip(names, shown[len(plain) :], strict=True))
         return {
             node: torch.from_numpy(found[name].astype(np.int16))
             for node, name in written.codes.items()
@@ -55,11 +54,11 @@ def _codes_reader(written: Written) -> Read:
 
 @torch.no_grad()
 def check_output(network: Network, written: Written, images: Tensor) -> float:
-    """Largest difference of the artifact's output from the simulation's, relative to the largest.
+    """Largest difference of an output from the simulation's, relative to that output's largest.
 
     For a network without integer layers this must be rounding; raises ParityError when it is more.
     """
-    ours = network(images).numpy()
-    theirs = session.run(written.model, images.numpy(), [OUTPUT])[0]
+    ours = [output.numpy() for output in network.all_outputs(images)]
+    theirs = session.run(written.model, images.numpy(), written.outputs)
     tolerance = _MOVED_TOLERANCE if written.dynamic else _FLOAT_TOLERANCE
     return output_error(ours, theirs, math.inf if written.codes else tolerance)

@@ -5,7 +5,7 @@ own input, and from that its codes and its sums are exact; what lies between lay
 compared as floats, starting from the artifact's own results.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +16,9 @@ from onnx import TensorProto, helper
 from torch import Tensor, fx
 
 from edgewise.errors import ParityError
-from edgewise.graph.network import Network, first_output, module_of
+from edgewise.graph.network import Network, module_of
 from edgewise.quant.dynamic import Codes, DynamicLayer
 from edgewise.targets.onnx import session
-from edgewise.targets.onnx.builder import OUTPUT
 from edgewise.targets.onnx.dynamic import DynamicTensors
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import LayerCheck
@@ -41,8 +40,9 @@ def check_dynamic(network: Network, written: Written, images: Tensor) -> tuple[L
     for image in torch.split(images[:_IMAGES], 1):
         found = dict(zip(names, map(_tensor, read(image.numpy())), strict=True))
         interpreter = _Forced(network.module, written.dynamic, found)
-        output = first_output(interpreter.run(image))
-        _refuse_apart(output, found[OUTPUT], "the network's output")
+        given = interpreter.run(image)
+        for name, output in zip(written.outputs, _several(given), strict=True):
+            _refuse_apart(output, found[name], "the network's output")
         for check in interpreter.checks:
             known = checks.get(check.tensor, replace(check, elements=0))
             checks[check.tensor] = replace(known, elements=known.elements + check.elements)
@@ -53,7 +53,7 @@ def _probe(written: Written) -> tuple[onnx.ModelProto, list[str]]:
     """The model with the tensors around layers as further outputs, and all outputs' names."""
     probe = onnx.ModelProto()
     probe.CopyFrom(written.model)
-    shown = {OUTPUT: TensorProto.FLOAT}
+    shown = dict.fromkeys(written.outputs, TensorProto.FLOAT)
     given = {value.name for value in probe.graph.input}
     for one in written.dynamic.values():
         shown |= {one.codes: TensorProto.UINT8, one.zero_point: TensorProto.UINT8}
@@ -61,9 +61,13 @@ def _probe(written: Written) -> tuple[onnx.ModelProto, list[str]]:
         shown |= dict.fromkeys((one.source, one.scale, one.result), TensorProto.FLOAT)
     names = [name for name in shown if name not in given]
     for name in names:
-        if name != OUTPUT:
+        if name not in written.outputs:
             probe.graph.output.append(helper.make_tensor_value_info(name, shown[name], None))
     return probe, names
+
+
+def _several(returned: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return [returned] if isinstance(returned, Tensor) else returned
 
 
 def _tensor(value: Any) -> Tensor:

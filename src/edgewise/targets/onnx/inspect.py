@@ -15,7 +15,7 @@ from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import DataError, ModelError
 from edgewise.quant.scheme import WIDTHS
 from edgewise.targets.onnx import session
-from edgewise.targets.onnx.audit import find_operator
+from edgewise.targets.onnx.audit import find_ends, find_operator
 from edgewise.targets.onnx.writer import CONTRACT_KEY
 from edgewise.targets.target import ArtifactLayer
 
@@ -29,10 +29,11 @@ def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:
     with tempfile.TemporaryDirectory() as folder:
         executed = session.optimized(model, Path(folder)).graph
     parts = _Parts.of(model.graph)
+    layers = [node for node in model.graph.node if node.op_type in _WEIGHTED]
+    ends = find_ends(model.graph, {node.output[0] for node in layers})
     return tuple(
-        _layer(parts, node, find_operator(executed, node.name))
-        for node in model.graph.node
-        if node.op_type in _WEIGHTED
+        _layer(parts, node, find_operator(executed, node.name, ends.get(node.output[0])))
+        for node in layers
     )
 
 

@@ -11,7 +11,13 @@ from torch import fx
 
 from edgewise.errors import ExportError
 from edgewise.graph.layer import Form, WeightedLayer
-from edgewise.graph.network import Network, module_of, operation
+from edgewise.graph.network import (
+    Network,
+    module_of,
+    operation,
+    output_names,
+    output_nodes,
+)
 from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.fake import BIAS_LIMIT, FakeQuantize, QuantizedLayer
 from edgewise.quant.insert import find_source
@@ -19,7 +25,7 @@ from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
 from edgewise.targets.calls import zeros_around
-from edgewise.targets.onnx.builder import INPUT, OUTPUT, Builder
+from edgewise.targets.onnx.builder import INPUT, Builder
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.packing import find_packing
@@ -45,6 +51,11 @@ class Written:
     layers: Mapping[str, str]
     dynamic: Mapping[str, DynamicTensors] = field(default_factory=dict)
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the model's outputs, in the network's order."""
+        return [value.name for value in self.model.graph.output]
+
 
 @torch.no_grad()
 def write(network: Network) -> Written:
@@ -56,11 +67,10 @@ def write(network: Network) -> Written:
     writer = _Writer(network)
     for node in network.module.graph.nodes:
         writer.visit(node)
-    output_shape = next(iter(reversed(network.module.graph.nodes))).all_input_nodes[0].meta["shape"]
     metadata = {CONTRACT_KEY: network.contract.to_json()}
     # A range is that of all images in a batch: an answer would depend on what else is in it.
     batch = 1 if writer.dynamic else None
-    model = writer.builder.model(network.contract.shape, output_shape, metadata, batch)
+    model = writer.builder.model(network.contract.shape, writer.outputs, metadata, batch)
     return Written(model, writer.codes, writer.layers, writer.dynamic)
 
 
@@ -71,6 +81,7 @@ class _Writer(Writing):
         self.codes: dict[str, str] = {}
         self.layers: dict[str, str] = {}
         self.dynamic: dict[str, DynamicTensors] = {}
+        self.outputs: dict[str, tuple[int | None, ...]] = {}
 
     def visit(self, node: fx.Node) -> None:
         target = module_of(self.module, node)
@@ -78,7 +89,7 @@ class _Writer(Writing):
         if kind == "input":
             self.names[node] = INPUT
         elif kind == "output":
-            self._output(node.args[0])
+            self._outputs()
         elif isinstance(target, FakeQuantize):
             pair = self._pair(node.name, self.input(node), node, self._code_bounds(node))
             self.names[node], self.codes[node.name] = pair
@@ -287,7 +298,8 @@ class _Writer(Writing):
         narrow = self.builder.constant(f"{name}.float16", values.astype(np.float16))
         return self.builder.node("Cast", [narrow], name, to=onnx.TensorProto.FLOAT)
 
-    def _output(self, value: Any) -> None:
-        first = value[0] if isinstance(value, (tuple, list)) else value
-        assert isinstance(first, fx.Node)
-        self.builder.node("Identity", [self.names[first]], OUTPUT)
+    def _outputs(self) -> None:
+        nodes = output_nodes(self.module)
+        for node, name in zip(nodes, output_names(len(nodes)), strict=True):
+            self.builder.node("Identity", [self.names[node]], name)
+            self.outputs[name] = node.meta["shape"]

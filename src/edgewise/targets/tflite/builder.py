@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgewise.errors import ExportError
 from edgewise.targets.tflite.versions import Operand, find_version
 
-INPUT, OUTPUT = "input", "output"
+INPUT = "input"
 IDENTIFIER = b"TFL3"
 _SCHEMA = 3
 _LARGEST = 2**31 - 1  # bytes that flatbuffer offsets reach
@@ -134,9 +134,12 @@ class Builder:
         self._graph.tensors[value.index].name = name
         return value
 
-    def model(self, given: Value, result: Value, metadata: Mapping[str, Any]) -> schema.ModelT:
+    def model(
+        self, given: Value, results: Sequence[Value], metadata: Mapping[str, Any]
+    ) -> schema.ModelT:
         """The whole model."""
-        self._graph.inputs, self._graph.outputs = [given.index], [result.index]
+        self._graph.inputs = [given.index]
+        self._graph.outputs = [result.index for result in results]
         for key, entry in metadata.items():
             buffer, stored = _Buffer(), schema.MetadataT()
             buffer.data = np.frombuffer(json.dumps(entry, sort_keys=True).encode(), np.uint8)

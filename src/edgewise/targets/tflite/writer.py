@@ -16,12 +16,18 @@ from torch import fx, nn
 
 from edgewise.errors import ExportError
 from edgewise.graph.layer import Form, WeightedLayer, as_depthwise
-from edgewise.graph.network import Network, module_of, operation
+from edgewise.graph.network import (
+    Network,
+    module_of,
+    operation,
+    output_names,
+    output_nodes,
+)
 from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
-from edgewise.targets.tflite.builder import INPUT, OUTPUT, Builder, Value, options
+from edgewise.targets.tflite.builder import INPUT, Builder, Value, options
 from edgewise.targets.tflite.ending import Ending, find_ending
 from edgewise.targets.tflite.integer import INTEGER
 from edgewise.targets.tflite.layers import (
@@ -78,7 +84,7 @@ def write(network: Network) -> Written:
     for node in network.module.graph.nodes:
         writer.visit(node)
     metadata = {CONTRACT_KEY: network.contract.to_json()}
-    model = writer.builder.model(writer.given, writer.result, metadata)
+    model = writer.builder.model(writer.given, writer.results, metadata)
     return Written(model, writer.codes, writer.layers)
 
 
@@ -89,7 +95,7 @@ class _Writer(Writing):
         self.codes: dict[str, int] = {}
         self.layers: dict[str, Layer] = {}
         self.given = self.builder.computed(INPUT, (1, *network.contract.shape))
-        self.result = self.given
+        self.results: list[Value] = []
 
     def visit(self, node: fx.Node) -> None:
         target = module_of(self.module, node)
@@ -101,7 +107,7 @@ class _Writer(Writing):
         elif kind == "input":
             self.values[node] = self.as_model(self.given, f"{node.name}.nhwc")
         elif kind == "output":
-            self._output(node.args[0])
+            self._outputs()
         elif isinstance(target, FakeQuantize):
             self._quantize(node)
         elif isinstance(target, QuantizedLayer):
@@ -205,10 +211,10 @@ class _Writer(Writing):
         )
         return value
 
-    def _output(self, value: Any) -> None:
-        first = value[0] if isinstance(value, (tuple, list)) else value
-        assert isinstance(first, fx.Node)
-        result = self.values[first]
-        if len(result.shape) == 4:  # before it is widened: codes are a quarter of the bytes
-            result = self.as_network(result, OUTPUT)
-        self.result = self.builder.renamed(self.widen(result, OUTPUT), OUTPUT)
+    def _outputs(self) -> None:
+        nodes = output_nodes(self.module)
+        for node, name in zip(nodes, output_names(len(nodes)), strict=True):
+            result = self.values[node]
+            if len(result.shape) == 4:  # before it is widened: codes are a quarter of the bytes
+                result = self.as_network(result, name)
+            self.results.append(self.builder.renamed(self.widen(result, name), name))
