@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgewise.data.preprocess import Preprocessing
 from edgewise.targets.tflite.builder import Builder, Steps, options, serialize
-from edgewise.worker import modes, tflite
+from edgewise.worker import litert, modes, tflite
 from edgewise.worker.job import Protocol, WorkerError
 from edgewise.worker.litert import VERSION, Session
 from edgewise.worker.runtimes import RUNTIMES
@@ -230,3 +230,36 @@ def test_what_would_read_beyond_the_file_is_named(change: Callable[[Any], None],
     change(graph)
     with pytest.raises(WorkerError, match=said):
         tflite.check(serialize(model))
+
+
+def test_an_operator_of_a_later_version_is_told_as_an_old_runtime() -> None:
+    # What tflite-runtime 2.14 says of a fully connected layer with a scale per channel.
+    said = (
+        "Didn't find op for builtin opcode 'FULLY_CONNECTED' version '12'. An older version of "
+        "this builtin might be supported.\nRegistration failed."
+    )
+    told = litert._line(RuntimeError(said))
+    assert told.startswith("Didn't find op for builtin opcode 'FULLY_CONNECTED' version '12'.")
+    assert "older than what the artifact needs: update it" in told
+    assert "older than" not in litert._line(RuntimeError("Registration failed."))
+
+
+@pytest.mark.parametrize("has_forerunner", [True, False])
+def test_boards_without_litert_may_have_its_forerunner(
+    has_forerunner: bool, tmp_path: Path
+) -> None:
+    package = tmp_path / "tflite_runtime"
+    package.mkdir()
+    (package / "__init__.py").write_text("__version__ = '2.14.0'")
+    (package / "interpreter.py").write_text("Interpreter = None" if has_forerunner else "import no")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.modules['ai_edge_litert'] = None\n"
+        "from edgewise.worker import litert; print(litert.VERSION)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    if has_forerunner:
+        assert ran.stdout.strip() == "2.14.0 of tflite-runtime"
+    else:
+        assert "ai_edge_litert" in ran.stderr.splitlines()[-1]

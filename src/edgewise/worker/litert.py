@@ -1,19 +1,33 @@
-"""LiteRT on the CPU with XNNPACK, one explicit number of threads."""
+"""LiteRT on the CPU with XNNPACK, one explicit number of threads.
+
+Where it is not, its forerunner tflite-runtime, which is all that there is for 32-bit boards.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import ai_edge_litert
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from . import tflite
 from .job import WorkerError
 
-VERSION = str(ai_edge_litert.__version__)
+try:
+    import ai_edge_litert as package
+    from ai_edge_litert.interpreter import Interpreter
+
+    VERSION = str(package.__version__)
+except ImportError as missing:
+    try:
+        import tflite_runtime as package
+        from tflite_runtime.interpreter import Interpreter
+    except ImportError:
+        raise missing from None  # that is the one to install
+    VERSION = f"{package.__version__} of tflite-runtime"
+
+_UNKNOWN = "older version of this builtin"  # as the runtime says it of an operator
 
 
 class Session:
@@ -82,4 +96,11 @@ def _fits(taken: int | None, given: int) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:400]
+    said = " ".join(str(error).split())[:400]
+    if _UNKNOWN not in said:
+        return said
+    # It would take the first channel's scale for all, had the artifact not asked for more.
+    return (
+        f"{said} This runtime is older than what the artifact needs: update it, or, where it is "
+        "the last for the board, keep layers of that kind in float, or use fp16 or int8-weights."
+    )
