@@ -23,6 +23,8 @@ from edgewise.steps.material import Material
 from edgewise.steps.qat import GENTLE, Qat
 from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.target import Target
+from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.training.evaluate import evaluate
 
 SHORT = replace(GENTLE, epochs=2, batch_size=16, shift=0, flip=False, ema=0.9)
@@ -39,14 +41,18 @@ def state(network: Network) -> dict[str, Tensor]:
     return network.module.state_dict()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [*((OnnxTarget(), method) for method in METHODS), (LiteRtTarget(), "lsq")],
+    ids=lambda value: getattr(value, "name", value),
+)
 @pytest.mark.parametrize("name", ["plain", "residual", "depthwise", "leaky"])
 def test_every_network_is_trained_and_written_as_it_was_scored(
-    method: str, name: str, captured: Callable[[str], Network], material: Material,
-    tiny_images: Tensor, tmp_path: Path,
+    target: Target, method: str, name: str, captured: Callable[[str], Network],
+    material: Material, tiny_images: Tensor, tmp_path: Path,
 ) -> None:  # fmt: skip
     tiny_network = captured(name)
-    step = Qat(Scheme(4, 4), method, SHORT)
+    step = Qat(Scheme(4, 4), method, SHORT, profile=target.profile)
     trained = step.train(tiny_network, material, silent)
     network = trained.frozen()
     kinds = {type(module) for module in network.module.modules()}
@@ -55,7 +61,7 @@ def test_every_network_is_trained_and_written_as_it_was_scored(
     with torch.no_grad():
         learned, frozen = trained.learned(tiny_images), network(tiny_images)
     assert torch.equal(learned, frozen)
-    export = OnnxTarget().export(network, tmp_path / "model.onnx", tiny_images)
+    export = target.export(network, tmp_path / f"model{target.suffix}", tiny_images)
     assert export.worst <= 1
     assert all(one.integer for one in export.executions)
     assert len(trained.curves.loss) == 2 * 4
