@@ -21,8 +21,7 @@ from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError, StorageError, UsageError
 from edgewise.progress import Progress, silent
 from edgewise.quant.learned import LearnedLayer, StepSize
-from edgewise.tasks.distillation import distillation
-from edgewise.training.augment import augment
+from edgewise.training.feed import Feed
 from edgewise.training.objective import Labelled, Objective
 from edgewise.training.schedule import Curves, Schedule
 
@@ -99,10 +98,10 @@ def train(module: nn.Module, run: Run, progress: Progress = silent) -> tuple[nn.
     first = _resume(state, run, device)
     _refuse_outputs(average, run, device)
     state.held = tuple(_masks(module, run.held))
-    images, labels = _in_memory(run.train, run.contract, device)
+    feed = run.goal.feed(run.train, run.contract, run.schedule, device)
     for epoch in range(first, run.schedule.epochs):
         torch.manual_seed(run.seed * 100_003 + epoch)
-        _epoch(state, (images, labels), run, epoch, progress)
+        _epoch(state, feed, run, epoch, progress)
         state.curves.accuracy.append(run.goal.score(average, run.validation, run.contract))
         _save(state, run, epoch + 1)
     module.load_state_dict(average.state_dict())
@@ -151,19 +150,7 @@ def _optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     )
 
 
-def _in_memory(
-    split: Split, contract: Preprocessing, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    if split.labels is None:
-        raise UsageError(f"training needs labels and split '{split.name}' has none.")
-    batches = [torch.from_numpy(batch) for batch in split.batches(4096, contract)]
-    images = torch.cat(batches).to(device, memory_format=torch.channels_last)
-    return images, torch.from_numpy(split.labels).to(device)
-
-
-def _epoch(
-    state: _State, data: tuple[Tensor, Tensor], run: Run, epoch: int, progress: Progress
-) -> None:
+def _epoch(state: _State, feed: Feed, run: Run, epoch: int, progress: Progress) -> None:
     schedule = run.schedule
     per_epoch = len(run.train) // schedule.batch_size
     if per_epoch == 0:
@@ -171,7 +158,7 @@ def _epoch(
     steps = per_epoch * schedule.epochs
     stage = f"epoch {epoch + 1}/{schedule.epochs}"
     state.module.train()
-    for index, (images, labels) in enumerate(_batches(data, run, epoch)):
+    for index, (images, labels) in enumerate(_batches(feed, run, epoch, _device(state))):
         step = epoch * per_epoch + index
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.lr(step, steps) * group["share"]
@@ -186,6 +173,8 @@ def _epoch(
             )
         state.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        if (limit := run.goal.gradient_limit) is not None:
+            nn.utils.clip_grad_norm_(state.module.parameters(), limit)
         state.optimizer.step()
         with torch.no_grad():
             for parameter, mask in state.held:
@@ -198,16 +187,16 @@ def _epoch(
 def _loss(module: nn.Module, run: Run, images: Tensor, labels: Tensor) -> Tensor:
     schedule = run.schedule
     with torch.autocast(images.device.type, torch.bfloat16, enabled=run.half):
-        logits = module(images)
+        outputs = module(images)
         if run.teacher is None or not schedule.distill:
-            return run.goal.loss(logits, labels, images)
+            return run.goal.loss(outputs, labels, images)
         with torch.no_grad():
             theirs = run.teacher(images)
-        soft = distillation(logits, theirs, schedule.temperature)
+        soft = run.goal.imitation(outputs, theirs, schedule.temperature)
         if schedule.distill == 1:
             return soft
         return schedule.distill * soft + (1 - schedule.distill) * run.goal.loss(
-            logits, labels, images
+            outputs, labels, images
         )
 
 
@@ -215,14 +204,18 @@ def _learned(module: nn.Module) -> list[LearnedLayer]:
     return [layer for layer in module.modules() if isinstance(layer, LearnedLayer)]
 
 
-def _batches(data: tuple[Tensor, Tensor], run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    images, labels = data
+def _batches(
+    feed: Feed, run: Run, epoch: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(run.seed * 1_000_003 + epoch)
-    order = torch.randperm(len(images), generator=generator).to(images.device)
+    order = torch.randperm(len(feed), generator=generator).to(device)
     size = run.schedule.batch_size
     for start in range(0, len(order) - size + 1, size):
-        chosen = order[start : start + size]
-        yield augment(images[chosen], run.schedule, generator), labels[chosen]
+        yield feed.batch(order[start : start + size], generator)
+
+
+def _device(state: _State) -> torch.device:
+    return next(state.module.parameters()).device
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,25 +11,43 @@ from edgewise.data.dataset import Split
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError
 from edgewise.tasks.classification import Classification
+from edgewise.tasks.distillation import distillation
 from edgewise.tasks.reconstruction import Reconstruction, signal_to_noise
 from edgewise.training.evaluate import evaluate
+from edgewise.training.feed import Feed, labelled_feed
+from edgewise.training.schedule import Schedule
 
 _BATCH = 500
 
 
 class Objective(ABC):
-    """A loss to follow and a score to watch, higher being better."""
+    """A loss to follow and a score to watch, higher being better.
+
+    gradient_limit: the longest that a step's gradient may be, None is any.
+    """
+
+    gradient_limit: ClassVar[float | None] = None
 
     @abstractmethod
-    def loss(self, outputs: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+    def loss(self, outputs: Any, labels: Tensor, images: Tensor) -> Tensor:
         """Of a batch; images are the network's inputs."""
+
+    def imitation(self, outputs: Any, theirs: Any, temperature: float) -> Tensor:
+        """How far a network is from a teacher's outputs for the same images."""
+        return distillation(outputs, theirs, temperature)
+
+    def feed(
+        self, split: Split, contract: Preprocessing, schedule: Schedule, device: torch.device
+    ) -> Feed:
+        """What is trained on; raises UsageError where the split does not say what to learn."""
+        return labelled_feed(split, contract, schedule, device)
 
     @abstractmethod
     def score(self, module: nn.Module, split: Split, contract: Preprocessing) -> float:
         """Of a network, in eval mode after the call."""
 
     @abstractmethod
-    def refuse(self, outputs: Tensor, images: Tensor) -> None:
+    def refuse(self, outputs: Any, images: Tensor) -> None:
         """Raises ModelError for outputs of a shape that it cannot judge."""
 
 
@@ -38,16 +57,16 @@ class Labelled(Objective):
 
     smoothing: float = 0.0
 
-    def loss(self, outputs: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+    def loss(self, outputs: Any, labels: Tensor, images: Tensor) -> Tensor:
         return Classification(self.smoothing).loss(outputs, labels)
 
     def score(self, module: nn.Module, split: Split, contract: Preprocessing) -> float:
         return evaluate(module, split, contract)
 
-    def refuse(self, outputs: Tensor, images: Tensor) -> None:
-        if outputs.ndim != 2:  # a label is one number
+    def refuse(self, outputs: Any, images: Tensor) -> None:
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2:  # a label is one number
             raise ModelError(
-                f"the network gives outputs of shape {tuple(outputs.shape)}; training by labels "
+                f"the network gives {_shapes(outputs)}; training by labels "
                 "needs logits of shape (images, classes)."
             )
 
@@ -58,7 +77,7 @@ class Reconstructed(Objective):
 
     contract: Preprocessing
 
-    def loss(self, outputs: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+    def loss(self, outputs: Any, labels: Tensor, images: Tensor) -> Tensor:
         return self._task.loss(outputs, images)
 
     @property
@@ -75,10 +94,20 @@ class Reconstructed(Objective):
             total += float(self._task.loss(module(images), images)) * len(batch)
         return signal_to_noise(total / len(split))
 
-    def refuse(self, outputs: Tensor, images: Tensor) -> None:
-        if outputs.shape[0] != images.shape[0] or outputs.numel() != images.numel():
+    def refuse(self, outputs: Any, images: Tensor) -> None:
+        if not isinstance(outputs, Tensor) or not _is_as_many(outputs, images):
             raise ModelError(
-                f"the network gives outputs of shape {tuple(outputs.shape)} for images of shape "
+                f"the network gives {_shapes(outputs)} for images of shape "
                 f"{tuple(images.shape)}; to be trained to give images back it has to give as many "
                 "values as an image has."
             )
+
+
+def _is_as_many(outputs: Tensor, images: Tensor) -> bool:
+    return outputs.shape[:1] == images.shape[:1] and outputs.numel() == images.numel()
+
+
+def _shapes(outputs: Any) -> str:
+    if isinstance(outputs, Tensor):
+        return f"outputs of shape {tuple(outputs.shape)}"
+    return f"{len(outputs)} outputs"
