@@ -163,6 +163,12 @@ class Recipe:
         )
         return replace(self, steps=steps)
 
+    def with_float_outputs(self, network: Network) -> "Recipe":
+        """The same recipe with the layers in float that the network declares as its outputs'."""
+        if not network.float_outputs or not self.quantizes:
+            return self
+        return self.with_kept_float(network.float_outputs)
+
     def with_mixed(self, schemes: Sequence[str]) -> "Recipe":
         """The same recipe with `GLOB=w4a8` for layers or regions, before what it says of them."""
         steps = tuple(

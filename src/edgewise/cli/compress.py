@@ -63,6 +63,11 @@ keeps the head in float and gives the body weights of 4 bits, in one network.
     metavar="'GLOB|REGION=w4a8'",
     help="Bits of weights and activations of some layers; the first that covers one decides.",
 )
+@click.option(
+    "--integer-outputs",
+    is_flag=True,
+    help="Quantize also the layers of a detector's outputs, which stay in float by default.",
+)
 @click.option("--device", help="Measure there: local.")
 @click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")
 @click.option("--test-images", type=click.IntRange(min=1), help="Score only so many [all].")
@@ -76,6 +81,7 @@ def command(  # noqa: PLR0913 - one argument an option
     target_name: str,
     keep_float: tuple[str, ...],
     mixed: tuple[str, ...],
+    integer_outputs: bool,
     device: str | None,
     quick: bool,
     test_images: int | None,
@@ -109,6 +115,7 @@ def command(  # noqa: PLR0913 - one argument an option
             protocol=protocol,
             test_images=test_images,
             seed=seed,
+            integer_outputs=integer_outputs,
         )
         made = compress(request, progress)
     if as_json:

@@ -22,7 +22,7 @@ from edgewise.graph.functional import fold_constants, make_functional, path_of, 
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, first_output, module_of
 from edgewise.graph.raising import raise_layers, tidy_names
-from edgewise.graph.regions import declared_regions
+from edgewise.graph.regions import declared_decoder, declared_outputs, declared_regions
 from edgewise.loading import paused_collector
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,14 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
     graph.graph.lint()
     graph.recompile()
     _compare(module, graph, contract)
-    return Network(name, graph, contract, declared_regions(module))
+    return Network(
+        name,
+        graph,
+        contract,
+        declared_regions(module),
+        float_outputs=declared_outputs(module),
+        decoder=declared_decoder(module, contract),
+    )
 
 
 def _must_stay(node: fx.Node) -> bool:

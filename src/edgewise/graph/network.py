@@ -24,7 +24,9 @@ class Network:
     half: weights are stored in half precision and widened when loaded; reference: the float network
     of the same nodes that a quantized one was made of, while steps that refine it are to come;
     held: submodules whose zero weights are links that were pruned and stay so in training;
-    cuts: how channels were removed since the network was captured, one after the other.
+    cuts: how channels were removed since the network was captured, one after the other;
+    float_outputs: globs on layers that make its outputs and stay in float by default;
+    decoder: how its outputs become objects, as JSON; None where they are no objects.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Network:
     reference: "Network | None" = None
     held: frozenset[str] = frozenset()
     cuts: tuple[Plan, ...] = ()
+    float_outputs: tuple[str, ...] = ()
+    decoder: Mapping[str, Any] | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for a batch of network inputs."""

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
+
+from edgewise.data.preprocess import Preprocessing
 
 
 def declared_regions(module: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -12,6 +15,27 @@ def declared_regions(module: nn.Module) -> dict[str, tuple[str, ...]]:
     if not isinstance(declared, Mapping):
         return {}
     return {str(name): tuple(globs) for name, globs in declared.items()}
+
+
+def declared_outputs(module: nn.Module) -> tuple[str, ...]:
+    """Globs on the layers that make a network's outputs and are left in float where nothing else is
+    asked for, as `edgewise_outputs` declares them.
+
+    What a detector gives holds coordinates and scores of unlike ranges, which one scale does badly.
+    """
+    declared = getattr(module, "edgewise_outputs", ())
+    return tuple(str(glob) for glob in declared) if isinstance(declared, (tuple, list)) else ()
+
+
+def declared_decoder(module: nn.Module, contract: Preprocessing) -> Mapping[str, Any] | None:
+    """How a network's outputs become objects, as `edgewise_decoder` says it, or None.
+
+    The size of the network's input, where it does not say that, is the contract's.
+    """
+    declared = getattr(module, "edgewise_decoder", None)
+    if not isinstance(declared, Mapping):
+        return None
+    return {"height": contract.height, "width": contract.width, **declared}
 
 
 def matches(path: str, globs: tuple[str, ...]) -> bool:

@@ -102,6 +102,8 @@ class _Work:
 
     def variant(self, recipe: Recipe) -> Made:
         recipe = recipe.placed_for(self.request.target.profile)
+        if not self.request.integer_outputs:
+            recipe = recipe.with_float_outputs(self.network)
         material = self.material(recipe.name) if recipe.trains else None
         compressed = recipe.apply(self.network, self.calibration, self.progress, material)
         self.progress(f"export and verify {recipe.name}", 0, 1)

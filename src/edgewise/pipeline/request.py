@@ -22,7 +22,8 @@ class Request:
     """What to compress, how, and where to put the bundle.
 
     recipes: variants beside the float baseline; device: where artifacts are compared and, with a
-    protocol, measured; test_images: None uses the whole test split.
+    protocol, measured; test_images: None uses the whole test split; integer_outputs: layers are
+    quantized too that the network declares as those of its outputs, and that stay in float else.
     """
 
     model: Loaded
@@ -35,6 +36,7 @@ class Request:
     protocol: Protocol | None = None
     test_images: int | None = None
     seed: int = 0
+    integer_outputs: bool = False
 
     def __post_init__(self) -> None:
         names = [BASELINE.name, *(recipe.name for recipe in self.recipes)]
