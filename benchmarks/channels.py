@@ -24,9 +24,11 @@ from edgewise.cli.common import console, progress_bars, root_option
 from edgewise.data import registry
 from edgewise.data.dataset import Dataset
 from edgewise.devices.local import LocalDevice
+from edgewise.dispatch import Variant
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
-from edgewise.measure import FULL, QUICK, Inputs, Variant, measure, run_artifact
+from edgewise.inference import run_artifact
+from edgewise.measure import FULL, QUICK, Inputs, measure
 from edgewise.models.builtin import build
 from edgewise.models.load import load_model
 from edgewise.parity import classes_of

@@ -27,8 +27,9 @@ from edgewise.cli.common import console, progress_bars, root_option
 from edgewise.data import registry
 from edgewise.data.dataset import Dataset
 from edgewise.devices.local import LocalDevice
+from edgewise.dispatch import Variant
 from edgewise.graph.capture import capture
-from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.measure import FULL, QUICK, Inputs, measure
 from edgewise.models.builtin import build
 from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC
 from edgewise.progress import Progress

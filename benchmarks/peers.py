@@ -27,8 +27,9 @@ from edgewise import store, units
 from edgewise.cli.common import console, progress_bars, root_option
 from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
+from edgewise.dispatch import Variant
 from edgewise.errors import EdgewiseError
-from edgewise.measure import Inputs, Variant, measure
+from edgewise.measure import Inputs, measure
 from edgewise.progress import Progress
 from edgewise.series.files import save_series
 from edgewise.series.measurement import Measurement

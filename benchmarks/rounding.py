@@ -25,7 +25,7 @@ from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
-from edgewise.measure import run_artifact
+from edgewise.inference import run_artifact
 from edgewise.models.load import Loaded, load_model
 from edgewise.parity import classes_of
 from edgewise.progress import Progress

@@ -15,8 +15,10 @@ from edgewise.data.dataset import ArrayImages, Split
 from edgewise.data.preprocess import Preprocessing, finished
 from edgewise.devices.fake import FakeDevice, Respond, steady
 from edgewise.devices.local import LocalDevice
+from edgewise.dispatch import Variant, probe
 from edgewise.errors import DeviceError, ExportError, StorageError, UsageError
-from edgewise.measure import QUICK, Inputs, Variant, measure, probe, run_artifact, schedule
+from edgewise.inference import run_artifact
+from edgewise.measure import QUICK, Inputs, measure, schedule
 from edgewise.progress import silent
 from edgewise.store import digest_file
 
@@ -169,7 +171,7 @@ def expected(images: Any, scale: float) -> Any:
 def test_an_artifact_is_run_on_this_machine_image_by_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgewise.measure._CHUNK", 20)
+    monkeypatch.setattr("edgewise.inference._CHUNK", 20)
     artifact, images = make_onnx(tmp_path / "net.onnx", 0.5), split(47)
     heard: list[tuple[int, int]] = []
     with LocalDevice() as device:
@@ -194,7 +196,7 @@ def test_finished_floats_are_run_as_they_are(tmp_path: Path) -> None:
 def test_big_images_are_sent_a_few_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("edgewise.measure._CHUNK_BYTES", 100)  # six images of 16 bytes
+    monkeypatch.setattr("edgewise.inference._CHUNK_BYTES", 100)  # six images of 16 bytes
     (one,) = variants(tmp_path, 1)
     with FakeDevice(steady({})) as device:
         assert run_artifact(device, one.artifact, split(13), CONTRACT, silent).shape == (13, 10)
@@ -204,7 +206,7 @@ def test_big_images_are_sent_a_few_at_a_time(
 def test_the_first_image_without_a_finite_output_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgewise.measure._CHUNK", 5)
+    monkeypatch.setattr("edgewise.inference._CHUNK", 5)
     floats = np.ones((12, 1, 4, 4), np.float32)
     floats[[8, 10], 0, 2, 2] = np.nan
     images = Split("test", ArrayImages(floats), None, "d")

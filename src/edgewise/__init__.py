@@ -22,7 +22,7 @@ PUBLIC = {
     "Recipe": "edgewise.recipe",
     "Scheme": "edgewise.quant.scheme",
     "StoreWeights": "edgewise.steps.store_weights",
-    "Variant": "edgewise.measure",
+    "Variant": "edgewise.dispatch",
     "capture": "edgewise.graph.capture",
     "connect": "edgewise.devices.url",
     "load_data": "edgewise.data.registry",

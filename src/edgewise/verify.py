@@ -15,7 +15,7 @@ from edgewise.data.dataset import Dataset
 from edgewise.data.preprocess import Preprocessing
 from edgewise.devices.device import Device
 from edgewise.errors import EdgewiseError, VerificationError
-from edgewise.measure import run_artifact
+from edgewise.inference import run_artifact
 from edgewise.parity import Predictions, classes_of, compare
 from edgewise.progress import Progress
 from edgewise.series.files import load_series

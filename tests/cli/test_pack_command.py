@@ -9,7 +9,7 @@ from torch import Tensor
 from edgewise.data.dataset import Dataset
 from edgewise.devices.local import LocalDevice
 from edgewise.graph.network import Network
-from edgewise.measure import run_artifact
+from edgewise.inference import run_artifact
 from edgewise.presets import INT8
 from edgewise.progress import silent
 from edgewise.steps.prune_links import PruneLinks

@@ -13,7 +13,7 @@ from edgewise.data.dataset import ArrayImages, Dataset, Split
 from edgewise.data.preprocess import finished, natural
 from edgewise.devices.local import LocalDevice
 from edgewise.graph.capture import capture
-from edgewise.measure import run_artifact, run_outputs
+from edgewise.inference import run_artifact, run_outputs
 from edgewise.presets import INT8
 from edgewise.progress import silent
 

@@ -11,8 +11,8 @@ from edgewise import units
 from edgewise.cli.common import console, emit, json_option
 from edgewise.devices.capability import Capability, capabilities, refusals
 from edgewise.devices.url import connect
+from edgewise.dispatch import probe
 from edgewise.errors import DeviceError
-from edgewise.measure import probe
 
 
 @click.group(

@@ -10,7 +10,7 @@ from edgewise.cli.common import console, emit, json_option, progress_bars
 from edgewise.cli.source import Source, takes_data
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
-from edgewise.measure import run_artifact
+from edgewise.inference import run_artifact
 from edgewise.parity import classes_of
 from edgewise.targets.table import contract_of, target_of
 from edgewise.tasks.classification import accuracy

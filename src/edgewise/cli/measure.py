@@ -21,8 +21,9 @@ from edgewise.cli.common import (
 from edgewise.data import registry
 from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
+from edgewise.dispatch import Variant
 from edgewise.errors import UsageError
-from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.measure import FULL, QUICK, Inputs, measure
 from edgewise.series.files import save_series
 from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series

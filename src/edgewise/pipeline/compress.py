@@ -10,10 +10,12 @@ import torch
 
 from edgewise import bundle, store
 from edgewise.data.dataset import Split
+from edgewise.dispatch import Variant
 from edgewise.errors import UsageError
 from edgewise.graph.cost import activation_count, layer_costs
 from edgewise.graph.network import Network
-from edgewise.measure import Inputs, Variant, measure, run_artifact
+from edgewise.inference import run_artifact
+from edgewise.measure import Inputs, measure
 from edgewise.parity import Predictions, classes_of, compare, predict
 from edgewise.pipeline.manifest import Made, manifest
 from edgewise.pipeline.network import captured

@@ -6,7 +6,8 @@ from typing import Any
 
 from edgewise import units
 from edgewise.devices.url import connect
-from edgewise.measure import FULL, QUICK, Inputs, Variant, measure
+from edgewise.dispatch import Variant
+from edgewise.measure import FULL, QUICK, Inputs, measure
 from edgewise.series.files import save_series
 from edgewise.series.series import Series
 from edgewise.study import Bench

@@ -12,7 +12,7 @@ from edgewise.data.dataset import Dataset, Split
 from edgewise.devices.device import Device
 from edgewise.devices.local import LocalDevice
 from edgewise.graph.network import Network
-from edgewise.measure import run_artifact
+from edgewise.inference import run_artifact
 from edgewise.presets import FLOAT32, FP16, INT8_DYNAMIC
 from edgewise.progress import Progress
 from edgewise.recipe import Recipe

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from edgewise.dispatch import Variant
 from edgewise.graph.capture import capture
-from edgewise.measure import Inputs, Variant
+from edgewise.measure import Inputs
 from edgewise.models.builtin import build
 from edgewise.studies import measured
 from edgewise.studies.autoencoder.judging import PRECISIONS

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from edgewise.data.dataset import Dataset
+from edgewise.dispatch import Variant
 from edgewise.graph.capture import capture
-from edgewise.measure import Inputs, Variant
+from edgewise.measure import Inputs
 from edgewise.models.builtin import build
 from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC
 from edgewise.quant.scheme import Scheme

@@ -13,7 +13,7 @@ from edgewise.data.dataset import Dataset, Split
 from edgewise.devices.local import LocalDevice
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
-from edgewise.measure import run_artifact
+from edgewise.inference import run_artifact
 from edgewise.models.builtin import build
 from edgewise.models.weights import apply_weights, load_weights, save_weights
 from edgewise.parity import classes_of, predict
