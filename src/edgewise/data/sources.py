@@ -122,6 +122,26 @@ class Debian:
         progress(str(self), 3, 3)
 
 
+@dataclass(frozen=True)
+class Together:
+    """Several sources that are all needed, each with the name of its folder."""
+
+    parts: tuple[tuple[str, Source], ...]
+    resumes: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return ", ".join(str(source) for _, source in self.parts)
+
+    def bring(self, folder: Path, progress: Progress) -> None:
+        for name, source in self.parts:
+            with writing(folder / name):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            try:
+                source.bring(folder / name, progress)
+            except FetchError as error:
+                raise FetchError(f"{source}: {error}") from error
+
+
 # The folder is hidden from apt's own user, and the package is only ever read.
 _APT = ("-qq", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=1")
 
