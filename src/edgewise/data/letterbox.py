@@ -28,11 +28,16 @@ class Letterbox:
 
     def move(self, boxes: NDArray[Any]) -> NDArray[np.float64]:
         """Boxes (n, 4) of the image, left, top, right, bottom, in pixels of the input."""
-        return boxes.astype(np.float64) * self._scale() + np.tile(self.corner, 2)
+        moved: NDArray[np.float64] = boxes.astype(np.float64) * self._scale() + self._shift()
+        return moved
 
     def back(self, boxes: NDArray[Any]) -> NDArray[np.float64]:
         """Boxes of the input in pixels of the image; those on the ground lie outside of it."""
-        return (boxes.astype(np.float64) - np.tile(self.corner, 2)) / self._scale()
+        back: NDArray[np.float64] = (boxes.astype(np.float64) - self._shift()) / self._scale()
+        return back
+
+    def _shift(self) -> NDArray[np.float64]:
+        return np.tile(np.asarray(self.corner, np.float64), 2)
 
     def _scale(self) -> NDArray[np.float64]:
         return np.tile(np.asarray(self.after, np.float64) / np.asarray(self.before), 2)

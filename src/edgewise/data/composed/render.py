@@ -27,7 +27,7 @@ _DARKEST = 40
 _WHITENED = 76  # at most this share, of 256, of an object's colour is its own grey
 _VISIBLE = 76  # an alpha above this counts as visible, of 255
 _LEAST_VISIBLE = 12  # pixels
-_LEAST_SIDE = 8
+_LEAST_SIDE = 5
 _SMALL_SIDE = 10
 _MOST_OVERLAP = 0.25
 _TRIES = 20
@@ -38,12 +38,12 @@ class Pieces:
     """What a split is composed of.
 
     photographs: uint8 (height, width, 3); cutouts: uint8 (height, width, 4), the last is alpha;
-    glyphs: per class uint8 (n, 28, 28), brightness on black, garments first.
+    glyphs: per class several, uint8 (28, 28), brightness on black, garments first.
     """
 
     photographs: Sequence[Pixels]
     cutouts: Sequence[Pixels]
-    glyphs: Sequence[Pixels]
+    glyphs: Sequence[Sequence[Pixels]]
 
 
 def render(pieces: Pieces, draws: Draws) -> tuple[Pixels, Objects]:
@@ -57,8 +57,8 @@ def render(pieces: Pieces, draws: Draws) -> tuple[Pixels, Objects]:
     placed: list[tuple[int, Box, bool]] = []
     for _ in range(draws.between(1, MOST_OBJECTS)):
         kind = draws.between(0, len(pieces.glyphs) - 1)
-        glyph = draws.one_of(pieces.glyphs[kind])
-        found = _place(canvas, _Sprite.of(glyph, kind, draws), [box for _, box, _ in placed], draws)
+        sprite = _Sprite.of(draws.one_of(pieces.glyphs[kind]), kind, draws)
+        found = _place(canvas, sprite, [box for _, box, _ in placed], draws)
         if found is not None:
             placed.append((kind, *found))
     noisy = canvas + draws.noise(canvas.shape)
@@ -126,7 +126,7 @@ def _place(
             draws.between(-(size // 6), SIDE - size + size // 6),
         )
         box, seen = _seen(sprite.visible, at)
-        if box is None or min(box[2] - box[0], box[3] - box[1]) <= _LEAST_SIDE:
+        if box is None or min(box[2] - box[0], box[3] - box[1]) < _LEAST_SIDE:
             continue
         if all(overlap(box, other) <= _MOST_OVERLAP for other in taken):
             paste(canvas, sprite.colours, sprite.alpha, at)

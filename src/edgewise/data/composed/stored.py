@@ -5,7 +5,7 @@ right, bottom and difficult in a row, 255 as the class of no object. Their hashe
 that files rendered by another recipe, or otherwise, are never taken for this set.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,16 +37,16 @@ _IMAGE_BYTES = SIDE * SIDE * 3
 _OBJECT_BYTES = MOST_OBJECTS * 6
 _HASHES: Mapping[str, tuple[str, str]] = {
     "train": (
-        "a9babd44b3caa8d872a00a7eb8617a478930e239d95c8e7af9b4377bf0a15bf1",
-        "2adf5d49f3f199c0b5d7e33b9144c71b39248eaa97950367389790758b2e2a6d",
+        "d338746281559658482a030dd0e81c356bc72867989c930cc1e095ec7edac336",
+        "506e16a36b1d9439421fd3cd30e0097c27dea3ed14ae1bd9c5a987b7b7218add",
     ),
     "validation": (
-        "41f06a1ba13822ddb288c4069472d60b4ee64ac57ed65fb69f24d4078aa5ef62",
-        "b3e5885d5552bfd1ba057bac40afc100da64281a7934f65290a2f4c7f326222e",
+        "3b6fa8ac00fd64fbde4de96964391ede0d38065543898f1c73aac0e5b9a26099",
+        "c0669f3ee89d51e162f151a80ba5101dd028a3ed7dac26bfb7afd159cf4b4bd3",
     ),
     "test": (
-        "81e67f316a5b1a1b1e32735a74a30fab67de1ae3dcdda2e4d767c084bc6e36b6",
-        "3e8039124d2cf9b0bef36f661b01504b93fb1ec01b94d91e1c1b1f347e22805b",
+        "60a7121cb6f44ee347b6f847dc01861b77a324a8a8321f857e1c80a3d87f8cc4",
+        "4e42ad6900ec33eb2786c47a9832370e0489aadd1eeb579070d1f4ef6640ec74",
     ),
 }
 
@@ -128,17 +128,17 @@ def _pieces(folder: Path, split: str) -> Pieces:
         for name in ("fashion-mnist", "mnist")
         for kind in _by_class(folder.parent / name, split)
     ]
-    return Pieces(photographs, [_trimmed(cutout) for cutout in cutouts], glyphs)
+    return Pieces(list(photographs), [_trimmed(cutout) for cutout in cutouts], glyphs)
 
 
-def _by_class(folder: Path, split: str) -> Sequence[Pixels]:
+def _by_class(folder: Path, split: str) -> list[list[Pixels]]:
     """The images of each of ten classes: test from the official test set, the rest from train."""
     first = 2 if split == "test" else 0
     images, labels = (read_idx(folder / name) for name in mnist.FILES[first : first + 2])
     if split != "test":
         kept = slice(-_HELD_OUT, None) if split == "validation" else slice(None, -_HELD_OUT)
         images, labels = images[kept], labels[kept]
-    return [images[labels == label] for label in range(10)]
+    return [list(images[labels == label]) for label in range(10)]
 
 
 def _trimmed(cutout: Pixels) -> Pixels:
@@ -167,19 +167,18 @@ def load_composed_voc(folder: Path, shape: Shape | None = None) -> Dataset:
 
 
 def _load(folder: Path, split: str) -> Split:
-    files = files_of(split)
-    for file in files:
-        try:
-            check(folder / file.name, file)
-        except DataError as error:
-            raise DataError(
-                f"composed-voc in {folder} is not the published set: {error}; "
-                "`edgewise data fetch composed-voc` renders it."
-            ) from error
+    images, objects = files_of(split)
+    try:
+        hashes = [check(folder / file.name, file) for file in (images, objects)]
+    except DataError as error:
+        raise DataError(
+            f"composed-voc in {folder} is not the published set: {error}; "
+            "`edgewise data fetch composed-voc` renders it."
+        ) from error
     count = COUNTS[split]
-    pixels = map_idx(folder / files[0].name, (count, SIDE, SIDE, 3))
-    rows = map_idx(folder / files[1].name, (count, MOST_OBJECTS, 6))
-    digest = store.digest("".join(str(file.sha256) for file in files).encode())
+    pixels = map_idx(folder / images.name, (count, SIDE, SIDE, 3))
+    rows = map_idx(folder / objects.name, (count, MOST_OBJECTS, 6))
+    digest = store.digest("".join(hashes).encode())
     return Split(split, ArrayImages(pixels), None, digest, tuple(map(objects_of, rows)))
 
 
