@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.data import voc_fetch
 from edgewise.data.acquire import File, Made, Route, Wanted, check, fetch_set
 from edgewise.data.archives import gunzip, spill, untar, unzip
 from edgewise.data.cifar import BATCH, BINARY, RECORD_BYTES
@@ -158,6 +159,12 @@ CATALOGUE: Mapping[str, Wanted] = {
                 _cifar_of_archive,
             ),
         ),
+    ),
+    "voc": Wanted(
+        "voc",
+        voc_fetch.FILES,
+        (Route(voc_fetch.SOURCE, voc_fetch.unpack),),
+        Made((), (), voc_fetch.make),
     ),
     "composed-voc": Wanted(
         "composed-voc",

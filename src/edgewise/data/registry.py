@@ -13,6 +13,7 @@ from edgewise.data.folder import load_folder
 from edgewise.data.mnist import load_fashion_mnist, load_mnist
 from edgewise.data.preprocess import Shape
 from edgewise.data.random import load_random
+from edgewise.data.voc import load_voc
 from edgewise.errors import DataError, UsageError
 from edgewise.progress import Progress, silent
 
@@ -52,6 +53,14 @@ KNOWN: Mapping[str, Known] = {
         "objects and animals, 32x32 colour, 10 classes",
         {"train": 43_000, "calibration": 2_000, "validation": 5_000, "test": 10_000},
         "none stated; cite Krizhevsky 2009",
+    ),
+    "voc": Known(
+        load_voc,
+        "photographs of any size in colour, boxes of 20 classes, 2007 and 2012; calibration "
+        "images are training images",
+        {"train": 15_724, "calibration": 2_000, "validation": 827, "test": 4_952},
+        "of Flickr's terms of use; for research",
+        shaped=load_voc,
     ),
     "composed-voc": Known(
         load_composed_voc,

@@ -14,6 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -127,7 +128,10 @@ class Together:
     """Several sources that are all needed, each with the name of its folder."""
 
     parts: tuple[tuple[str, Source], ...]
-    resumes: ClassVar[bool] = False
+
+    @property
+    def resumes(self) -> bool:
+        return all(source.resumes for _, source in self.parts)
 
     def __str__(self) -> str:
         return ", ".join(str(source) for _, source in self.parts)
@@ -138,8 +142,10 @@ class Together:
                 (folder / name).mkdir(parents=True, exist_ok=True)
             try:
                 source.bring(folder / name, progress)
-            except FetchError as error:
-                raise FetchError(f"{source}: {error}") from error
+            except FetchError:
+                with suppress(OSError):  # what has something in it can be gone on with
+                    (folder / name).rmdir()
+                raise
 
 
 # The folder is hidden from apt's own user, and the package is only ever read.
