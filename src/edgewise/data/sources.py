@@ -14,6 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -120,6 +121,31 @@ class Debian:
             raise FetchError(f"apt-get brought {len(packages)} packages, not one")
         _call(["dpkg-deb", "-x", packages[0], "files"], folder)
         progress(str(self), 3, 3)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several sources that are all needed, each with the name of its folder."""
+
+    parts: tuple[tuple[str, Source], ...]
+
+    @property
+    def resumes(self) -> bool:
+        return all(source.resumes for _, source in self.parts)
+
+    def __str__(self) -> str:
+        return ", ".join(str(source) for _, source in self.parts)
+
+    def bring(self, folder: Path, progress: Progress) -> None:
+        for name, source in self.parts:
+            with writing(folder / name):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            try:
+                source.bring(folder / name, progress)
+            except FetchError:
+                with suppress(OSError):  # what has something in it can be gone on with
+                    (folder / name).rmdir()
+                raise
 
 
 # The folder is hidden from apt's own user, and the package is only ever read.
