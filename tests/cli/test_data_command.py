@@ -54,7 +54,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]
 def test_what_is_here_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = ("--root", str(tmp_path))
     _, before = said(capsys, "data", "list", *root)
-    assert [row["fetched"] for row in before["result"]] == [False, False, False]
+    assert [row["fetched"] for row in before["result"]] == [False, False, False, False]
     assert main.main(["data", "fetch", "mnist", *root]) == 0
     assert capsys.readouterr().out == (f"mnist: 1 files, 1 B in {tmp_path}/mnist, from the shelf\n")
     code, after = said(capsys, "data", "list", *root)
@@ -63,6 +63,7 @@ def test_what_is_here_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "mnist": True,
         "fashion-mnist": False,
         "cifar10": False,
+        "darknet": False,
     }
     row = after["result"][1]
     assert (row["licence"], row["stand_in_for"]) == ("MIT", "cifar10")

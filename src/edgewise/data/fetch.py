@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgewise.data.acquire import File, Route, Wanted, check, fetch_set
 from edgewise.data.archives import gunzip, spill, untar, unzip
 from edgewise.data.cifar import BATCH, BINARY, RECORD_BYTES
+from edgewise.data.darknet import DARKNET
 from edgewise.data.idx import idx_bytes
 from edgewise.data.mnist import FILES
 from edgewise.data.pickles import read_pickle
@@ -154,4 +155,5 @@ CATALOGUE: Mapping[str, Wanted] = {
             ),
         ),
     ),
+    "darknet": DARKNET,
 }

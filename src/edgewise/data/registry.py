@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgewise.data.arrays import load_arrays
 from edgewise.data.cifar import load_cifar10
+from edgewise.data.darknet import load_darknet
 from edgewise.data.dataset import Dataset
 from edgewise.data.folder import load_folder
 from edgewise.data.mnist import load_fashion_mnist, load_mnist
@@ -49,6 +50,12 @@ KNOWN: Mapping[str, Known] = {
         "objects and animals, 32x32 colour, 10 classes",
         {"train": 43_000, "calibration": 2_000, "validation": 5_000, "test": 10_000},
         "none stated; cite Krizhevsky 2009",
+    ),
+    "darknet": Known(
+        load_darknet,
+        "weights of yolov3-tiny, configurations, and photographs without labels, 80 classes",
+        {"calibration": 4, "test": 3},
+        "MIT; none stated for the weights; cite Redmon and Farhadi 2018",
     ),
 }
 
