@@ -149,6 +149,16 @@ def test_an_unknown_network_is_refused_with_those_there_are(
     assert "known: vgg16" in answer["error"]
 
 
+@pytest.mark.parametrize("model", ["yolov3", "yolov3-tiny"])
+def test_detectors_are_refused_before_any_work(
+    said: Said, large_npz: Path, tmp_path: Path, model: str
+) -> None:
+    code, answer, _ = said("train", model, "--data", large_npz, "-o", tmp_path / "x.safetensors")
+    assert code == 2
+    assert f"{model} finds objects" in answer["error"]
+    assert "vgg16, autoencoder can be trained" in answer["error"]
+
+
 @pytest.mark.parametrize("name", ["net.json", "net", "folder", "net.pt"])
 def test_a_name_that_cannot_hold_the_weights_is_refused_before_any_work(
     said: Said, large_npz: Path, tmp_path: Path, name: str

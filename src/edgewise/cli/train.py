@@ -67,6 +67,11 @@ def command(  # noqa: PLR0913 - one argument an option
         raise UsageError(f"the weights go to a file NAME.safetensors, not to {out}.")
     if model not in BUILT_IN:
         raise UsageError(f"there is no built-in network '{model}'; known: {', '.join(BUILT_IN)}.")
+    if BUILT_IN[model].objects:
+        taught = ", ".join(name for name, entry in BUILT_IN.items() if not entry.objects)
+        raise UsageError(
+            f"{model} finds objects, which is not taught here; {taught} can be trained."
+        )
     labels = BUILT_IN[model].labels
     dataset = source.load(BUILT_IN[model].input_shape, seed)
     options: dict[str, Any] = {"width": width}

@@ -14,6 +14,7 @@ from edgewise.data.acquire import File, Made, Route, Wanted, check, fetch_set
 from edgewise.data.archives import gunzip, spill, untar, unzip
 from edgewise.data.cifar import BATCH, BINARY, RECORD_BYTES
 from edgewise.data.composed import pieces, stored
+from edgewise.data.darknet import DARKNET
 from edgewise.data.idx import idx_bytes
 from edgewise.data.mnist import FILES
 from edgewise.data.pickles import read_pickle
@@ -172,4 +173,5 @@ CATALOGUE: Mapping[str, Wanted] = {
         (Route(pieces.SOURCE, pieces.unpack),),
         Made(stored.FILES, ("fashion-mnist", "mnist"), stored.make),
     ),
+    "darknet": DARKNET,
 }

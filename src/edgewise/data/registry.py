@@ -8,6 +8,7 @@ from pathlib import Path
 from edgewise.data.arrays import load_arrays
 from edgewise.data.cifar import load_cifar10
 from edgewise.data.composed.stored import load_composed_voc
+from edgewise.data.darknet import load_darknet
 from edgewise.data.dataset import Dataset
 from edgewise.data.folder import load_folder
 from edgewise.data.mnist import load_fashion_mnist, load_mnist
@@ -70,6 +71,12 @@ KNOWN: Mapping[str, Known] = {
         "of its pieces: MIT, CC BY(-SA) 3.0 and 4.0, CC0, GPL-2",
         "voc",
         load_composed_voc,
+    ),
+    "darknet": Known(
+        load_darknet,
+        "weights of yolov3-tiny, configurations, and photographs without labels, 80 classes",
+        {"calibration": 4, "test": 3},
+        "MIT; none stated for the weights; cite Redmon and Farhadi 2018",
     ),
 }
 
