@@ -96,12 +96,14 @@ def _built_in(name: str, path: Path | None, options: Mapping[str, Any] | None) -
     if weights is None or path is None:
         return Loaded(name, name, build(name, chosen), entry.input_shape)
     contract = weights.contract
+    # A detector takes images of any size, and was trained for one.
+    shape = contract.shape if entry.objects and contract is not None else entry.input_shape
     if weights.cuts:
         module: nn.Module = Uncut(build(name, chosen), weights, path)
-        return Loaded(name, name, module, entry.input_shape, contract, {"weights": weights.digest})
+        return Loaded(name, name, module, shape, contract, {"weights": weights.digest})
     module = _without_values(name, chosen)
     apply_weights(module, weights, path, assign=True)
-    return Loaded(name, name, module, entry.input_shape, contract, {"weights": weights.digest})
+    return Loaded(name, name, module, shape, contract, {"weights": weights.digest})
 
 
 def _from_darknet(name: str, path: Path, options: Mapping[str, Any]) -> Loaded:
