@@ -75,7 +75,8 @@ def test_for_the_classes_of_coco_it_is_as_large_as_published(
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sides", [(64, 96), (32, 32)], ids=str)
 def test_maps_come_coarsest_first(name: str, sides: tuple[int, int]) -> None:
-    module = build(name, {"width": 0.05, "classes": 4, "anchors_per_map": 2}).eval()
+    anchors = [[[8, 8], [16, 8]]] * BUILT_IN[name].maps
+    module = build(name, {"width": 0.05, "classes": 4, "anchors": anchors}).eval()
     with torch.no_grad():
         maps = module(torch.rand(2, 3, *sides))
     strides = (32, 16, 8)[: len(maps)]
@@ -132,7 +133,7 @@ def test_width_keeps_one_channel_at_least() -> None:
     "options",
     [
         {"width": "wide"}, {"width": math.nan}, {"classes": 0}, {"classes": -1}, {"classes": 2.5},
-        {"anchors_per_map": 0}, {"repeats": (1, 2, 8, 8)}, {"repeats": (1, 2, 8, 8, 4, 1)},
+        {"anchors": [[]] * 3}, {"repeats": (1, 2, 8, 8)}, {"repeats": (1, 2, 8, 8, 4, 1)},
         {"repeats": "12884"}, {"repeats": 3}, {"depth": 2},
     ],
     ids=str,

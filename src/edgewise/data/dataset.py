@@ -127,7 +127,8 @@ class Dataset:
     """A named data set and its splits.
 
     contract: how its images become a network's input by default; stand_in_for: the set that a
-    study would use in its place, shown wherever a figure from it is shown.
+    study would use in its place, shown wherever a figure from it is shown; unmirrored: classes that
+    a mirror changes, as it does digits.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Dataset:
     contract: Preprocessing
     splits: tuple[Split, ...]
     stand_in_for: str | None = None
+    unmirrored: tuple[int, ...] = ()
 
     def split(self, name: str) -> Split:
         """The split of that name; raises DataError when there is none."""

@@ -1,10 +1,13 @@
 """What darknet's detectors are made of (Redmon and Farhadi 2018)."""
 
 import math
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+
+Anchors = Sequence[Sequence[Sequence[float]]]
 
 EPSILON = 1e-5  # added to variances, as darknet does on a GPU
 SLOPE = 0.1
@@ -56,6 +59,12 @@ class Upward(nn.Module):
 
     def forward(self, features: Tensor, finer: Tensor) -> Tensor:
         return torch.cat([self.upsample(self.block(features)), finer], 1)
+
+
+def decoder(anchors: Anchors, classes: int, spread: float) -> dict[str, Any]:
+    """What a detector declares of its maps, as edgewise.tasks.detection.decoder reads it."""
+    sizes = [[[float(side) for side in size] for size in each] for each in anchors]
+    return {"schema": "yolo/1", "anchors": sizes, "classes": classes, "spread": float(spread)}
 
 
 def scaled(channels: int, width: float) -> int:

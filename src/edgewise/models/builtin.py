@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -20,22 +20,22 @@ _FOLDER = Path(__file__).parent / "weights"
 class BuiltIn:
     """A factory, its input (channels, height, width), and bundled weights if there are any.
 
-    labels: it says each image's label, with as many outputs as there are; objects: it says which
-    objects are where; else it gives images back.
+    learns: each image's label, with as many outputs as there are; where which objects are, in so
+    many maps; or to give images back.
     """
 
     factory: Callable[..., nn.Module]
     input_shape: tuple[int, int, int]
     weights: Path | None = None
-    labels: bool = True
-    objects: bool = False
+    learns: Literal["labels", "objects", "images"] = "labels"
+    maps: int = 0
 
 
 BUILT_IN: Mapping[str, BuiltIn] = {
     "vgg16": BuiltIn(VGG16, (3, 32, 32), _FOLDER / "vgg16-w0.25-fashion-mnist.safetensors"),
-    "autoencoder": BuiltIn(Autoencoder, (1, 28, 28), labels=False),
-    "yolov3": BuiltIn(YOLOv3, (3, 416, 416), labels=False, objects=True),
-    "yolov3-tiny": BuiltIn(YOLOv3Tiny, (3, 416, 416), labels=False, objects=True),
+    "autoencoder": BuiltIn(Autoencoder, (1, 28, 28), learns="images"),
+    "yolov3": BuiltIn(YOLOv3, (3, 416, 416), learns="objects", maps=3),
+    "yolov3-tiny": BuiltIn(YOLOv3Tiny, (3, 416, 416), learns="objects", maps=2),
 }
 
 

@@ -97,7 +97,9 @@ def _built_in(name: str, path: Path | None, options: Mapping[str, Any] | None) -
         return Loaded(name, name, build(name, chosen), entry.input_shape)
     contract = weights.contract
     # A detector takes images of any size, and was trained for one.
-    shape = contract.shape if entry.objects and contract is not None else entry.input_shape
+    shape = (
+        contract.shape if entry.learns == "objects" and contract is not None else entry.input_shape
+    )
     if weights.cuts:
         module: nn.Module = Uncut(build(name, chosen), weights, path)
         return Loaded(name, name, module, shape, contract, {"weights": weights.digest})
@@ -134,7 +136,7 @@ def _stored_options(name: str, weights: Weights | None) -> Mapping[str, Any]:
 
 def _with_weights(loaded: Loaded, path: Path) -> Loaded:
     if path.suffix == darknet.SUFFIX:
-        known = ", ".join(name for name, entry in BUILT_IN.items() if entry.objects)
+        known = ", ".join(name for name, entry in BUILT_IN.items() if entry.learns == "objects")
         raise ModelError(
             f"{path} is a file of darknet, which says neither names nor shapes; such weights are "
             f"for the built-in {known}."

@@ -8,20 +8,28 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from edgewise.models.blocks import Block, Head, Upward, scaled
+from edgewise.models.blocks import Anchors, Block, Head, Upward, decoder, scaled
 
 _STAGES = (64, 128, 256, 512, 1024)  # channels at strides 2, 4, 8, 16 and 32
 _SCALES = (512, 256, 128)  # channels that the neck gives at strides 32, 16 and 8
+
+# Of yolov3-voc.cfg, for an input of 416x416.
+_ANCHORS = (
+    ((116, 90), (156, 198), (373, 326)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((10, 13), (16, 30), (33, 23)),
+)
 
 
 class YOLOv3(nn.Module):
     """Takes images (n, 3, h, w), sides a multiple of 32, gives three maps, coarsest first.
 
-    Each map is (n, anchors_per_map * (5 + classes), h / stride, w / stride) at strides 32, 16, 8;
-    an anchor's values are x, y, width, height, objectness and classes, all raw.
+    Each map is (n, anchors * (5 + classes), h / stride, w / stride) at strides 32, 16, 8; an
+    anchor's values are x, y, width, height, objectness and classes, all raw.
 
     width: multiplier of every layer's channels but the outputs', at least one channel each;
-    repeats: residual blocks of the five stages.
+    repeats: residual blocks of the five stages; anchors: (width, height) in pixels of the input,
+    of each map; spread: of centres over their cells, see the decoder.
     """
 
     edgewise_regions = {  # noqa: RUF012
@@ -36,14 +44,16 @@ class YOLOv3(nn.Module):
         width: float = 1.0,
         repeats: Sequence[int] = (1, 2, 8, 8, 4),
         classes: int = 20,
-        anchors_per_map: int = 3,
+        anchors: Anchors = _ANCHORS,
+        spread: float = 1.0,
     ) -> None:
         super().__init__()
+        self.edgewise_decoder = decoder(anchors, classes, spread)
         self.backbone = Darknet53(width, repeats)
         self.neck = Neck(width)
         self.head = nn.ModuleList(
-            Head(scaled(channels, width), scaled(2 * channels, width), classes, anchors_per_map)
-            for channels in _SCALES
+            Head(scaled(channels, width), scaled(2 * channels, width), classes, len(each))
+            for channels, each in zip(_SCALES, anchors, strict=True)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

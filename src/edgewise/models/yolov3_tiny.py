@@ -7,18 +7,24 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from edgewise.models.blocks import Block, Head, Upward, scaled
+from edgewise.models.blocks import Anchors, Block, Head, Upward, decoder, scaled
 
 _FINE = (16, 32, 64, 128, 256)  # channels at strides 1, 2, 4, 8 and 16
+
+# Those that the published weights were trained with, for an input of 416x416: with the finer map's
+# of some versions of yolov3-tiny.cfg, both maps find the same object at two sizes.
+_ANCHORS = (((81, 82), (135, 169), (344, 319)), ((23, 27), (37, 58), (81, 82)))
 
 
 class YOLOv3Tiny(nn.Module):
     """Takes images (n, 3, h, w), sides a multiple of 32, gives two maps, coarsest first.
 
-    Each map is (n, anchors_per_map * (5 + classes), h / stride, w / stride) at strides 32 and 16;
-    an anchor's values are x, y, width, height, objectness and classes, all raw.
+    Each map is (n, anchors * (5 + classes), h / stride, w / stride) at strides 32 and 16; an
+    anchor's values are x, y, width, height, objectness and classes, all raw.
 
-    width: multiplier of every layer's channels but the outputs', at least one channel each.
+    width: multiplier of every layer's channels but the outputs', at least one channel each;
+    anchors: (width, height) in pixels of the input, of each map; spread: of centres over their
+    cells, see the decoder.
     """
 
     edgewise_regions = {  # noqa: RUF012
@@ -28,15 +34,22 @@ class YOLOv3Tiny(nn.Module):
     }
     edgewise_outputs = ("head.*.output",)  # what quantization leaves in float by default
 
-    def __init__(self, width: float = 1.0, classes: int = 80, anchors_per_map: int = 3) -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        classes: int = 80,
+        anchors: Anchors = _ANCHORS,
+        spread: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.edgewise_decoder = decoder(anchors, classes, spread)
         self.backbone = Backbone(width)
         self.neck = Neck(width)
         coarse, fine = scaled(256, width), scaled(128, width) + scaled(256, width)
         hidden = scaled(512, width), scaled(256, width)
         self.head = nn.ModuleList(
-            Head(inputs, inner, classes, anchors_per_map)
-            for inputs, inner in zip((coarse, fine), hidden, strict=True)
+            Head(inputs, inner, classes, len(each))
+            for inputs, inner, each in zip((coarse, fine), hidden, anchors, strict=True)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

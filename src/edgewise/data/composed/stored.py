@@ -162,6 +162,7 @@ def load_composed_voc(folder: Path, shape: Shape | None = None) -> Dataset:
         whole((3, SIDE, SIDE)),
         (splits["train"], _calibration(splits["train"]), splits["validation"], splits["test"]),
         stand_in_for="voc",
+        unmirrored=tuple(range(len(mnist.GARMENTS), len(CLASSES))),
     )
     return dataset if shape is None else letterboxed(dataset, shape)
 
