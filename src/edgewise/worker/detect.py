@@ -21,7 +21,7 @@ _SCHEMA = "yolo/1"
 _BOX = 5  # x, y, width, height and objectness come before the classes
 _BOUND = np.float32(8)  # of the exponent of a size
 _STEEP = np.float32(80)  # beyond it a sigmoid is 0 or 1, and exp still finite
-_BLOCK = 128  # candidates that are held against one another at once
+_BLOCK = 256  # candidates that are held against one another at once
 
 
 def detect(
@@ -37,18 +37,18 @@ def detect(
         score, overlap = np.float32(settings["score"]), np.float32(settings["overlap"])
         most = int(settings["most"])
         parts = [
-            _candidates(one, anchors, decoder, score)
-            for one, anchors in zip(maps, _read(maps, decoder))
+            _candidates(maps[place], anchors, decoder, score)
+            for place, anchors in enumerate(_read(maps, decoder))
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise WorkerError(f"maps, decoder and settings do not fit: {error!r}.") from error
     rows: Floats = np.concatenate(parts)
     rows = rows[np.lexsort((-rows[:, 2], rows[:, 0]))]
     ends = np.searchsorted(rows[:, 0], np.arange(len(maps[0]) + 1))
-    kept = [
-        start + suppress(rows[start:stop, 1], rows[start:stop, 3:], overlap, most)
-        for start, stop in zip(ends[:-1], ends[1:])
-    ]
+    kept = []
+    for image, start in enumerate(ends[:-1]):
+        own = rows[start : ends[image + 1]]
+        kept.append(start + suppress(own[:, 1], own[:, 3:], overlap, most))
     result: Floats = rows[np.concatenate([np.zeros(0, np.int64), *kept])]
     return result
 
@@ -61,8 +61,8 @@ def _read(maps: Sequence[NDArray[Any]], decoder: Mapping[str, Any]) -> list[Floa
     if len(maps) != len(anchors) or not len(maps):
         raise WorkerError(f"a decoder of {len(anchors)} maps cannot read {len(maps)}.")
     size = int(decoder["height"]), int(decoder["width"])
-    for one, found in zip(maps, anchors):
-        channels = len(found) * (_BOX + int(decoder["classes"]))
+    for place, one in enumerate(maps):
+        channels = len(anchors[place]) * (_BOX + int(decoder["classes"]))
         stride = size[0] // max(one.shape[2], 1) if one.ndim == 4 else 0
         shape = (len(maps[0]), channels, size[0] // max(stride, 1), size[1] // max(stride, 1))
         if one.shape != shape or (shape[2] * stride, shape[3] * stride) != size:

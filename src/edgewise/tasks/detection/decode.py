@@ -1,4 +1,4 @@
-"""Maps to boxes and scores, as edgewise.worker.detect does on the device: a test holds the two equal.
+"""Maps to boxes and scores; a test holds this and edgewise.worker.detect on the device equal.
 
 Scores come first and boxes only for what passes: nearly all cells are background.
 """
