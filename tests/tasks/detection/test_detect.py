@@ -119,6 +119,10 @@ def test_extreme_logits_give_finite_boxes(size: float) -> None:
     assert [len(one) for one in detect(maps, decoder(), Suppression())] == [0, 0]
 
 
+def test_no_images_have_no_detections() -> None:
+    assert detect(random_maps(0, images=0), decoder(), Suppression()) == ()
+
+
 def test_broken_maps_are_refused() -> None:
     maps = random_maps(0)
     with pytest.raises(DataError, match="one batch"):

@@ -42,8 +42,9 @@ def _rows(
 ) -> Rows:
     """The rows of one map; grid is its stride and the decoder's spread."""
     stride, spread = np.float32(grid[0]), np.float32(grid[1])
-    count, _, height, width = given.shape
-    maps = given.astype(np.float32, copy=False).reshape(count, len(anchors), -1, height, width)
+    count, channels, height, width = given.shape
+    shape = (count, len(anchors), channels // len(anchors), height, width)
+    maps = given.astype(np.float32, copy=False).reshape(shape)
     likely = sigmoid(maps[:, :, 4])
     image, anchor, row, column = np.nonzero(likely > least)
     scores = likely[image, anchor, row, column, None] * sigmoid(
