@@ -22,11 +22,13 @@ STORED, SETTINGS = decoder().to_json(), Suppression().to_json()
     score=st.floats(0.001, 0.7),
     overlap=st.floats(0, 1),
     most=st.sampled_from((1, 5, 1000)),
+    size=st.sampled_from((1, 100, 1e4)),
 )
 def test_the_device_detects_bit_by_bit_as_the_host_does(
-    seed: int, spread: float, score: float, overlap: float, most: int
+    seed: int, spread: float, score: float, overlap: float, most: int, size: float
 ) -> None:
-    rule, maps = decoder(spread=spread), random_maps(seed)
+    rule = decoder(spread=spread)
+    maps = [one * np.float32(size) for one in random_maps(seed)]
     settings = Suppression(score, overlap, most)
     host = suppression.detect(maps, rule, settings)
     rows = detect(maps, rule.to_json(), settings.to_json())
@@ -48,6 +50,13 @@ def test_the_device_detects_bit_by_bit_as_the_host_does(
         ({"schema": "yolo/1"}, SETTINGS),
         (STORED, {}),
         (STORED, {**SETTINGS, "most": "many"}),
+        (STORED, {**SETTINGS, "most": 0}),
+        (STORED, {**SETTINGS, "score": None}),
+        (STORED, {**SETTINGS, "overlap": float("nan")}),
+        ({**STORED, "spread": float("nan")}, SETTINGS),
+        ({**STORED, "anchors": [[[1, float("inf")]] * 2] * 2}, SETTINGS),
+        (3, SETTINGS),
+        (STORED, None),
     ],
 )
 def test_what_does_not_fit_is_refused(stored: Any, given: Any) -> None:

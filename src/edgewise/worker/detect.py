@@ -21,7 +21,7 @@ _SCHEMA = "yolo/1"
 _BOX = 5  # x, y, width, height and objectness come before the classes
 _BOUND = np.float32(8)  # of the exponent of a size
 _STEEP = np.float32(80)  # beyond it a sigmoid is 0 or 1, and exp still finite
-_BLOCK = 128  # candidates that are held against one another at once
+_BLOCK = 256  # candidates that are held against one another at once
 
 
 def detect(
@@ -34,23 +34,30 @@ def detect(
     what is none of these, and for maps with NaN.
     """
     try:
-        score, overlap = np.float32(settings["score"]), np.float32(settings["overlap"])
-        most = int(settings["most"])
+        score, overlap, most = _limits(settings)
         parts = [
-            _candidates(one, anchors, decoder, score)
-            for one, anchors in zip(maps, _read(maps, decoder))
+            _candidates(maps[place], anchors, decoder, score)
+            for place, anchors in enumerate(_read(maps, decoder))
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise WorkerError(f"maps, decoder and settings do not fit: {error!r}.") from error
     rows: Floats = np.concatenate(parts)
     rows = rows[np.lexsort((-rows[:, 2], rows[:, 0]))]
     ends = np.searchsorted(rows[:, 0], np.arange(len(maps[0]) + 1))
-    kept = [
-        start + suppress(rows[start:stop, 1], rows[start:stop, 3:], overlap, most)
-        for start, stop in zip(ends[:-1], ends[1:])
-    ]
+    kept = []
+    for image, start in enumerate(ends[:-1]):
+        own = rows[start : ends[image + 1]]
+        kept.append(start + suppress(own[:, 1], own[:, 3:], overlap, most))
     result: Floats = rows[np.concatenate([np.zeros(0, np.int64), *kept])]
     return result
+
+
+def _limits(settings: Mapping[str, Any]) -> tuple[np.float32, np.float32, int]:
+    score, overlap, most = settings["score"], settings["overlap"], int(settings["most"])
+    if not (0 <= score <= 1 and 0 <= overlap <= 1 and most >= 1):
+        raise WorkerError(f"no detection has a score and an overlap of {score} and {overlap}, "
+                          f"or room among {most}.")  # fmt: skip
+    return np.float32(score), np.float32(overlap), most
 
 
 def _read(maps: Sequence[NDArray[Any]], decoder: Mapping[str, Any]) -> list[Floats]:
@@ -61,8 +68,11 @@ def _read(maps: Sequence[NDArray[Any]], decoder: Mapping[str, Any]) -> list[Floa
     if len(maps) != len(anchors) or not len(maps):
         raise WorkerError(f"a decoder of {len(anchors)} maps cannot read {len(maps)}.")
     size = int(decoder["height"]), int(decoder["width"])
-    for one, found in zip(maps, anchors):
-        channels = len(found) * (_BOX + int(decoder["classes"]))
+    numbers = np.concatenate([*(one.ravel() for one in anchors), [float(decoder["spread"])]])
+    if not (np.isfinite(numbers) & (numbers > 0)).all():
+        raise WorkerError("a decoder needs finite anchors and a spread over zero.")
+    for place, one in enumerate(maps):
+        channels = len(anchors[place]) * (_BOX + int(decoder["classes"]))
         stride = size[0] // max(one.shape[2], 1) if one.ndim == 4 else 0
         shape = (len(maps[0]), channels, size[0] // max(stride, 1), size[1] // max(stride, 1))
         if one.shape != shape or (shape[2] * stride, shape[3] * stride) != size:
@@ -79,10 +89,11 @@ def _candidates(
     given: NDArray[Any], anchors: Floats, decoder: Mapping[str, Any], least: np.float32
 ) -> Floats:
     """All boxes of one map with a score over `least`, as rows; scores first, most are low."""
-    count, _, height, width = given.shape
+    count, channels, height, width = given.shape
     stride = np.float32(int(decoder["height"]) // height)
     spread = np.float32(decoder["spread"])
-    maps = given.astype(np.float32, copy=False).reshape(count, len(anchors), -1, height, width)
+    shape = (count, len(anchors), channels // len(anchors), height, width)
+    maps = given.astype(np.float32, copy=False).reshape(shape)
     likely = sigmoid(maps[:, :, 4])
     image, anchor, row, column = np.nonzero(likely > least)
     scores = likely[image, anchor, row, column, None] * sigmoid(

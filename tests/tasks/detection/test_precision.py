@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from detection_cases import judged
+from detection_reference import share
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -33,7 +34,7 @@ def peer(detections: list[Detections], objects: list[Objects]) -> tuple[Any, Any
         for image, one in enumerate(objects)
         for label, box, difficult in zip(one.classes, one.boxes, one.difficult, strict=True)
     ]  # fmt: skip
-    found = [
+    found: list[dict[str, Any]] = [
         {"image_id": image, "category_id": int(label), "bbox": _corner(box), "score": float(score)}
         for image, one in enumerate(detections)
         for label, box, score in zip(one.classes, one.boxes, one.scores, strict=True)
@@ -121,9 +122,9 @@ def devkit(
     for _, image, box in rows:
         one, best, place = objects[image], -np.inf, -1
         for candidate in np.flatnonzero(one.classes == label):
-            share = overlap(box, one.boxes[candidate])
-            if share > best:
-                best, place = share, int(candidate)
+            covered = share(box.tolist(), one.boxes[candidate].tolist())
+            if covered > best:
+                best, place = covered, int(candidate)
         hit = best >= least
         right.append(hit and not one.difficult[place] and not taken[image][place])
         wrong.append(not hit or (not one.difficult[place] and bool(taken[image][place])))
@@ -141,13 +142,6 @@ def devkit(
     for place in range(len(exact) - 2, -1, -1):
         exact[place] = max(exact[place], exact[place + 1])
     return float(sum((recall[1:] - recall[:-1]) * exact[1:]))
-
-
-def overlap(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    a, b, c, d = map(float, first)
-    e, f, g, h = map(float, second)
-    common = max(min(c, g) - max(a, e), 0) * max(min(d, h) - max(b, f), 0)
-    return common / ((c - a) * (d - b) + (g - e) * (h - f) - common)
 
 
 @pytest.mark.parametrize("protocol", [voc(), voc(0.75), voc2007()], ids=lambda one: one.name)

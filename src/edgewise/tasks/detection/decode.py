@@ -1,4 +1,4 @@
-"""Maps to boxes and scores, as edgewise.worker.detect does on the device: a test holds the two equal.
+"""Maps to boxes and scores; a test holds this and edgewise.worker.detect on the device equal.
 
 Scores come first and boxes only for what passes: nearly all cells are background.
 """
@@ -42,8 +42,9 @@ def _rows(
 ) -> Rows:
     """The rows of one map; grid is its stride and the decoder's spread."""
     stride, spread = np.float32(grid[0]), np.float32(grid[1])
-    count, _, height, width = given.shape
-    maps = given.astype(np.float32, copy=False).reshape(count, len(anchors), -1, height, width)
+    count, channels, height, width = given.shape
+    shape = (count, len(anchors), channels // len(anchors), height, width)
+    maps = given.astype(np.float32, copy=False).reshape(shape)
     likely = sigmoid(maps[:, :, 4])
     image, anchor, row, column = np.nonzero(likely > least)
     scores = likely[image, anchor, row, column, None] * sigmoid(

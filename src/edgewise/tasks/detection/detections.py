@@ -55,7 +55,7 @@ def from_rows(rows: Rows, images: int) -> tuple[Detections, ...]:
     """
     if rows.ndim != 2 or rows.shape[1] != COLUMNS:
         raise DataError(f"detections are rows of {COLUMNS} numbers, not of shape {rows.shape}.")
-    whole = rows[:, :2].astype(np.int64) if np.isfinite(rows[:, :2]).all() else -np.ones((1, 2))
+    whole = np.nan_to_num(rows[:, :2], nan=-1, posinf=-1, neginf=-1).astype(np.int64)
     place = whole[:, 0]
     if len(rows) and ((whole != rows[:, :2]).any() or whole.min() < 0 or place.max() >= images):
         raise DataError(f"rows of detections need classes, and images from 0 to {images - 1}.")

@@ -93,9 +93,9 @@ class Detection:
         rows, columns = (torch.arange(size, device=values.device) for size in values.shape[2:4])
         corners = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
         boxes = self._boxes(values, corners, anchors[:, None, None], stride).flatten(1, 3)
-        shared = intersection_over_union(boxes[:, :, None], _corners(targets.float())[:, None])
-        near = (shared > self.ignored) & (targets[:, None, :, 0] >= 0)
-        return near.any(dim=2).view(values.shape[:4])
+        shared = intersection_over_union(boxes[:, None], _corners(targets.float())[:, :, None])
+        near = (shared > self.ignored) & (targets[:, :, :1] >= 0)
+        return near.any(dim=1).view(values.shape[:4])
 
     def _boxes(self, values: Tensor, corners: Tensor, anchors: Tensor, stride: int) -> Tensor:
         """Left, top, right, bottom (..., 4) from logits (..., 5 + classes)."""

@@ -10,11 +10,12 @@ _LEAST = 1e-7  # of what is divided by; boxes without area have finite gradients
 
 def intersection_over_union(first: Tensor, second: Tensor) -> Tensor:
     """Of boxes (..., 4), left, top, right, bottom; shapes broadcast."""
-    low = torch.maximum(first[..., :2], second[..., :2])
-    high = torch.minimum(first[..., 2:], second[..., 2:])
-    common = (high - low).clamp(min=0).prod(-1)
-    areas = _area(first) + _area(second)
-    return common / (areas - common).clamp(min=_LEAST)
+    left, top, right, bottom = first.unbind(-1)
+    other_left, other_top, other_right, other_bottom = second.unbind(-1)
+    width = torch.minimum(right, other_right) - torch.maximum(left, other_left)
+    height = torch.minimum(bottom, other_bottom) - torch.maximum(top, other_top)
+    common = width.clamp(min=0) * height.clamp(min=0)
+    return common / (_area(first) + _area(second) - common).clamp(min=_LEAST)
 
 
 def complete_overlap(ours: Tensor, theirs: Tensor) -> Tensor:
@@ -35,12 +36,14 @@ def complete_overlap(ours: Tensor, theirs: Tensor) -> Tensor:
 
 def shape_overlap(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union (n, m) of sizes (n, 2) and (m, 2) that share their centre."""
-    common = torch.minimum(first[:, None], second).prod(-1)
-    return common / (first.prod(-1)[:, None] + second.prod(-1) - common).clamp(min=_LEAST)
+    sides = torch.minimum(first[:, None], second)
+    common = sides[..., 0] * sides[..., 1]
+    areas = (first[:, 0] * first[:, 1])[:, None] + second[:, 0] * second[:, 1]
+    return common / (areas - common).clamp(min=_LEAST)
 
 
 def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def _proportion(boxes: Tensor) -> Tensor:

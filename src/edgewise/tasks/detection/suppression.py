@@ -1,6 +1,6 @@
 """Non-maximum suppression: of boxes that overlap, the best stays.
 
-As edgewise.worker.detect does on the device: a test holds the two equal.
+A test holds this and edgewise.worker.detect on the device equal.
 """
 
 import math
