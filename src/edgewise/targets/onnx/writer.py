@@ -25,13 +25,12 @@ from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
 from edgewise.targets.calls import zeros_around
+from edgewise.targets.metadata import metadata_of
 from edgewise.targets.onnx.builder import INPUT, Builder
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.packing import find_packing
 from edgewise.targets.onnx.writing import Writing, unsupported
-
-CONTRACT_KEY = "edgewise.preprocessing"
 
 _LAYERS = (WeightedLayer, QuantizedLayer, StoredLayer)
 _BOUNDS = frozenset({*CLIPS, "clamp", "clamp_min", "clamp_max"})  # written as Relu or Clip
@@ -67,10 +66,11 @@ def write(network: Network) -> Written:
     writer = _Writer(network)
     for node in network.module.graph.nodes:
         writer.visit(node)
-    metadata = {CONTRACT_KEY: network.contract.to_json()}
     # A range is that of all images in a batch: an answer would depend on what else is in it.
     batch = 1 if writer.dynamic else None
-    model = writer.builder.model(network.contract.shape, writer.outputs, metadata, batch)
+    model = writer.builder.model(
+        network.contract.shape, writer.outputs, metadata_of(network), batch
+    )
     return Written(model, writer.codes, writer.layers, writer.dynamic)
 
 
