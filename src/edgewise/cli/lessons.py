@@ -4,19 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
-import numpy as np
-
 from edgewise import units
 from edgewise.data.dataset import Dataset
-from edgewise.errors import UsageError
-from edgewise.tasks.detection.anchors import find_anchors
 from edgewise.tasks.detection.decoder import Decoder
-from edgewise.training.detecting import Detected
+from edgewise.training.detecting import Detected, detector_options
 from edgewise.training.objective import Objective, Reconstructed
 from edgewise.training.schedule import Schedule
-
-_ANCHORS = 3  # of a map
-_SPREAD = 2.0  # so that the cells beside a centre's own can find it too
 
 
 class Lesson(ABC):
@@ -91,12 +84,7 @@ class ObjectsInImages(Lesson):
     resizes = True
 
     def options(self, maps: int, data: Dataset) -> dict[str, Any]:
-        objects = data.split("train").objects
-        if objects is None:
-            raise UsageError(f"{data.name} has no boxes; a detector learns from them.")
-        sizes = np.concatenate([one.boxes[:, 2:] - one.boxes[:, :2] for one in objects])
-        anchors = find_anchors(sizes, maps, _ANCHORS)
-        return {"classes": len(data.classes), "anchors": anchors, "spread": _SPREAD}
+        return detector_options(data, maps)
 
     def objective(self, data: Dataset, options: Mapping[str, Any]) -> Objective | None:
         decoder = Decoder(

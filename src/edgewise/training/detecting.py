@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgewise.data.dataset import Split
+from edgewise.data.dataset import Dataset, Split
 from edgewise.data.preprocess import Preprocessing
-from edgewise.errors import DataError, ModelError
+from edgewise.errors import DataError, ModelError, UsageError
+from edgewise.tasks.detection.anchors import find_anchors
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.tasks.detection.detections import Detections
 from edgewise.tasks.detection.imitation import imitation
@@ -23,6 +25,21 @@ from edgewise.training.objective import Objective
 from edgewise.training.schedule import Schedule
 
 _BATCH = 50
+_ANCHORS = 3  # of a map
+_SPREAD = 2.0  # so that the cells beside a centre's own can find it too
+
+
+def detector_options(data: Dataset, maps: int) -> dict[str, Any]:
+    """What a training set decides of a detector: its classes, and the anchors of so many maps.
+
+    Raises UsageError where the training images have no boxes.
+    """
+    objects = data.split("train").objects
+    if objects is None:
+        raise UsageError(f"{data.name} has no boxes; a detector learns from them.")
+    sizes = np.concatenate([one.boxes[:, 2:] - one.boxes[:, :2] for one in objects])
+    anchors = find_anchors(sizes, maps, _ANCHORS)
+    return {"classes": len(data.classes), "anchors": anchors, "spread": _SPREAD}
 
 
 @dataclass(frozen=True)
