@@ -63,7 +63,7 @@ def test_pixels_are_the_published_ones() -> None:
     for index in range(8):
         pixels, objects = render(rich(), Draws(2012, 9, index))
         content.update(pixels.tobytes() + objects.boxes.tobytes())
-    assert content.hexdigest() == "00297d1058c87d7a0473dc83965601a9d1c2b9d89e7b6cb2fd0e00393a62119b"
+    assert content.hexdigest() == "402e4578d3f5820e1ca0d538e11e65ebd69e5496d3c683a216627d8077a87700"
 
 
 def test_difficult_is_what_is_cut_off_or_small(monkeypatch: pytest.MonkeyPatch) -> None:

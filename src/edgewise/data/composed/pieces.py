@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from edgewise import store
 from edgewise.data.acquire import File
 from edgewise.data.archives import spill, unzip
+from edgewise.data.composed.resize import premultiplied, resized
 from edgewise.data.idx import idx_bytes
 from edgewise.data.preprocess import Pixels
 from edgewise.data.sources import Debian, PyPI, Together
@@ -27,12 +28,12 @@ FILES = (
     File(
         PHOTOGRAPHS,
         25_536_020,
-        "2f37e06412fe2da0591530bed0735ed4f9c7069cb03104e80a28d18e44daf376",
+        "a020e072bdd95f558ef5c3b4dfabc9ac78721fbbd2bd42604b9dec61ca01f47e",
     ),
     File(
         CUTOUTS,
         4_440_084,
-        "da48d1a45a382552402387c51190ec047d0e5920b7514d22a41109c0a22d6887",
+        "e5c4d71648daae5226127d662d22ca188362dd0d1288ff1595f0b71ca7e4b156",
     ),
 )
 
@@ -166,11 +167,24 @@ def _decoded(file: Path, mode: str) -> Pixels:
                 whole = image.convert(mode)
     except Exception as error:  # Pillow raises what the file's format dictates
         raise DataError(f"{file.name} cannot be decoded: {error}") from error
-    if mode == "RGB":
-        return np.asarray(ImageOps.fit(whole, (WIDTH, HEIGHT), Image.Resampling.BILINEAR), np.uint8)
-    scale = CUTOUT / max(whole.size)
-    size = tuple(max(1, min(CUTOUT, round(side * scale))) for side in whole.size)
-    small = np.asarray(whole.resize((size[0], size[1]), Image.Resampling.BILINEAR), np.uint8)
+    pixels = np.asarray(whole, np.uint8)
+    return _filled(pixels) if mode == "RGB" else _cornered(pixels)
+
+
+def _filled(pixels: Pixels) -> Pixels:
+    """The middle of a photograph, 400 x 560."""
+    height, width = pixels.shape[:2]
+    high = max(1, min(height, width * HEIGHT // WIDTH))
+    wide = max(1, min(width, height * WIDTH // HEIGHT))
+    top, left = (height - high) // 2, (width - wide) // 2
+    return resized(pixels[top : top + high, left : left + wide], HEIGHT, WIDTH)
+
+
+def _cornered(pixels: Pixels) -> Pixels:
+    """A cut-out in the corner of 64 x 64, its colours multiplied by alpha."""
+    height, width = pixels.shape[:2]
+    longest = max(height, width)
+    size = max(1, height * CUTOUT // longest), max(1, width * CUTOUT // longest)
     canvas = np.zeros((CUTOUT, CUTOUT, 4), np.uint8)
-    canvas[: size[1], : size[0]] = small
+    canvas[: size[0], : size[1]] = resized(premultiplied(pixels), *size)
     return canvas

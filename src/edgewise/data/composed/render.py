@@ -1,6 +1,6 @@
 """One picture of the composed set: objects pasted on a photograph.
 
-Everything is integer arithmetic on what Draws gives and Pillow resizes, so pixels are reproducible.
+Everything is integer arithmetic on what Draws gives, so pixels are the same everywhere.
 """
 
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgewise.data.composed.canvas import Box, bounds, cut, overlap, paste
 from edgewise.data.composed.draws import Draws
+from edgewise.data.composed.resize import resized, straight
 from edgewise.data.objects import Objects
 from edgewise.data.preprocess import Pixels
 
@@ -37,8 +37,9 @@ _TRIES = 20
 class Pieces:
     """What a split is composed of.
 
-    photographs: uint8 (height, width, 3); cutouts: uint8 (height, width, 4), the last is alpha;
-    glyphs: per class several, uint8 (28, 28), brightness on black, garments first.
+    photographs: uint8 (height, width, 3); cutouts: uint8 (height, width, 4), the last is
+    alpha, which colours are multiplied by; glyphs: per class several, uint8 (28, 28), brightness on
+    black, garments first.
     """
 
     photographs: Sequence[Pixels]
@@ -70,7 +71,7 @@ def _background(photograph: Pixels, draws: Draws) -> Pixels:
     side = min(height, width) * draws.between(*_CROP_PERCENT) // 100
     left, top = draws.between(0, width - side), draws.between(0, height - side)
     part = photograph[top : top + side, left : left + side]
-    canvas = _resized(part, (SIDE, SIDE))
+    canvas = resized(part, SIDE, SIDE)
     return canvas[:, ::-1].copy() if draws.between(0, 1) else canvas
 
 
@@ -79,7 +80,8 @@ def _distract(canvas: Pixels, cutout: Pixels, draws: Draws) -> None:
     longest = draws.between(*_CUTOUT_SIZES)
     height, width = cutout.shape[:2]
     scale = max(height, width)
-    small = _resized(cutout, (max(2, width * longest // scale), max(2, height * longest // scale)))
+    size = max(2, height * longest // scale), max(2, width * longest // scale)
+    small = straight(resized(cutout, *size))
     at = (
         draws.between(-longest // 4, SIDE - longest // 2),
         draws.between(-longest // 4, SIDE - longest // 2),
@@ -100,8 +102,7 @@ class _Sprite:
         size = draws.one_of(_SIZES)
         tint = np.array([draws.between(_DARKEST, 255) for _ in range(3)], np.int32)
         whitened = draws.between(0, _WHITENED)
-        grey = np.asarray(Image.fromarray(glyph).resize((size, size), Image.Resampling.BICUBIC))
-        level = grey.astype(np.int32)[..., None]
+        level = resized(glyph, size, size).astype(np.int32)[..., None]
         # A garment keeps its shades and is opaque where it is dark; a digit is a flat stroke.
         garment = kind < GARMENTS
         base = level * tint // 255 if garment else np.broadcast_to(tint, (size, size, 3))
@@ -146,12 +147,6 @@ def _seen(visible: NDArray[np.bool_], at: tuple[int, int]) -> tuple[Box | None, 
     left, top, right, bottom = bounds(part)
     x, y = at[0] + inside[0], at[1] + inside[1]
     return (x + left, y + top, x + right, y + bottom), int(part.sum())
-
-
-def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Bilinear; `size` is width, height."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.array(image.resize(size, Image.Resampling.BILINEAR), np.uint8)
 
 
 def _objects(placed: Sequence[tuple[int, Box, bool]]) -> Objects:

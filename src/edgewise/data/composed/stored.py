@@ -37,16 +37,16 @@ _IMAGE_BYTES = SIDE * SIDE * 3
 _OBJECT_BYTES = MOST_OBJECTS * 6
 _HASHES: Mapping[str, tuple[str, str]] = {
     "train": (
-        "d338746281559658482a030dd0e81c356bc72867989c930cc1e095ec7edac336",
-        "506e16a36b1d9439421fd3cd30e0097c27dea3ed14ae1bd9c5a987b7b7218add",
+        "e8231404d3ddf629fe979d8f8d311dc837ab4d8a5c15da8cbf2fc04692493808",
+        "5436e0b9a7ca2a5bc18374737c0f3b726fb302b232fb8e33c98aa5d07ceddfce",
     ),
     "validation": (
-        "3b6fa8ac00fd64fbde4de96964391ede0d38065543898f1c73aac0e5b9a26099",
-        "c0669f3ee89d51e162f151a80ba5101dd028a3ed7dac26bfb7afd159cf4b4bd3",
+        "887c6bdcb02134b468cdb48e045d1b52b2559ea4aabb3fdc5833aa62a9ee8c3c",
+        "9a715dce4dfbe42f1751a4687f85ab8a84ea072d7b377fe212b48ed6959dc589",
     ),
     "test": (
-        "60a7121cb6f44ee347b6f847dc01861b77a324a8a8321f857e1c80a3d87f8cc4",
-        "4e42ad6900ec33eb2786c47a9832370e0489aadd1eeb579070d1f4ef6640ec74",
+        "9eb3d43b4186c64dd76129f9b72770570ce81969c4e909bee16ea86635daaac2",
+        "f1d73570d0a7d487467f98377ebb8ff684346b77ff6742e06d1b7389ed016ada",
     ),
 }
 
