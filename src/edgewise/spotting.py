@@ -55,12 +55,12 @@ class Judged:
             for name, matches in self.matches.items()
         }
 
-    def by_class(self) -> list[dict[str, float | None]]:
+    def by_class(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Of each class its average precision and recall at 0.5; None without objects of it."""
         found = precision(self.matches["ap50"])
         return [
-            {"ap50": _known(average), "recall": _known(recall)}
-            for average, recall in zip(found.average[0], found.recall[0], strict=True)
+            {"name": name, "ap50": _known(average), "recall": _known(recall)}
+            for name, average, recall in zip(names, found.average[0], found.recall[0], strict=True)
         ]
 
 

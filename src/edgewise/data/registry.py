@@ -121,10 +121,16 @@ def load(
     )
 
 
-def _named(name: str, root: Path | None, shape: Shape | None) -> Dataset:
+def fetched(name: str, root: Path | None = None) -> Path:
+    """The folder of a named set; raises DataError where it was not fetched."""
     folder = data_root(root) / name
     if not folder.is_dir():
         raise DataError(f"{name} is not in {folder}; `edgewise data fetch {name}` brings it.")
+    return folder
+
+
+def _named(name: str, root: Path | None, shape: Shape | None) -> Dataset:
+    folder = fetched(name, root)
     known = KNOWN[name]
     if shape is not None and known.shaped is not None:
         return known.shaped(folder, shape)

@@ -17,7 +17,7 @@ from edgewise import store
 from edgewise.data.acquire import File
 from edgewise.data.archives import spill, unzip
 from edgewise.data.composed.resize import premultiplied, resized
-from edgewise.data.idx import idx_bytes
+from edgewise.data.idx import idx_bytes, read_idx
 from edgewise.data.preprocess import Pixels
 from edgewise.data.sources import Debian, PyPI, Together
 from edgewise.errors import DataError, StorageError
@@ -98,6 +98,17 @@ def photographs_of(split: str) -> slice:
             return slice(start, start + count)
         start += count
     raise DataError(f"the composed set has no split '{split}'; it has {', '.join(CHOSEN)}.")
+
+
+def photographs(folder: Path, without: str) -> list[Image.Image]:
+    """The photographs that lie in the set's folder, but those of one package.
+
+    Raises DataError where they are not there.
+    """
+    names = " ".join(CHOSEN.values()).split()
+    stored = read_idx(folder / PHOTOGRAPHS)
+    kept = (place for place, name in enumerate(names) if not name.startswith(f"{without}/"))
+    return [Image.fromarray(stored[place]) for place in kept]
 
 
 def unpack(brought: Path, files: Path) -> None:

@@ -59,7 +59,7 @@ def float_cell(job: Job, epochs: int, bench: Bench) -> Any:
     scored = score_float(job, load_float(job, bench.keeps), bench)
     return {
         "artifact": to_json(scored.judged.estimates()),
-        "classes": scored.judged.by_class(),
+        "classes": scored.judged.by_class(job.data.classes),
         "export": scored.facts(),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "threads": job.threads,
@@ -92,5 +92,3 @@ def qat_cell(job: Job, step: Qat, start: str, bench: Bench) -> Any:
     floats = score_float(job, network, bench)
     found = compare(job, made, bench, "qat", floats)
     return {**found, "threads": job.threads, "curves": asdict(curves)}
-
-

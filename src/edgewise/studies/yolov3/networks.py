@@ -96,7 +96,7 @@ def objective(job: Job, network: Network | None = None) -> Detected:
 def train_float(
     job: Job, epochs: int, checkpoint: Path, progress: Progress
 ) -> tuple[nn.Module, Curves]:
-    """The float detector, from scratch, in half precision where a kernel has more than one value."""
+    """The float detector, from scratch."""
     run = Run(
         train=job.train,
         validation=job.data.split("validation"),
