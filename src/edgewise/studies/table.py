@@ -24,8 +24,8 @@ class Study:
     """One study: what it is, the data it wants and those that stand in, and its parts.
 
     shape: of the images, None is their own; scales: name -> summary; shown: the scale that its page
-    is of; grid: data, scale, threads -> cells; tables, plots: of what was found; curves: what the
-    plots are of.
+    is of; grid: data, scale, threads -> cells; tables, plots: of what was found; curves, figures:
+    what the plots and the tables are of.
     """
 
     summary: str
@@ -38,7 +38,13 @@ class Study:
     tables: Callable[[Sequence[Finding]], tuple[Table, ...]]
     plots: Callable[[Sequence[Finding]], tuple[Plot, ...]]
     curves: str
+    figures: str
 
+
+_OVER_SEEDS = (
+    "Accuracy is of the test images, means over seeds with 95 % intervals (Student's t); "
+    "differences from float are paired by seed, in percentage points."
+)
 
 STUDIES: Mapping[str, Study] = {
     "vgg16": Study(
@@ -52,6 +58,7 @@ STUDIES: Mapping[str, Study] = {
         tables=vgg16_tables.tables,
         plots=vgg16_tables.plots,
         curves="Of the first seed.",
+        figures=_OVER_SEEDS,
     ),
     "autoencoder": Study(
         summary="An autoencoder of MNIST: links pruned by Shapley value or magnitude, in TFLite",
@@ -66,6 +73,7 @@ STUDIES: Mapping[str, Study] = {
         tables=autoencoder_tables.tables,
         plots=autoencoder_tables.plots,
         curves="Means over seeds, with 95 % intervals where there is more than one.",
+        figures=_OVER_SEEDS,
     ),
     "yolov3": Study(
         summary="YOLOv3 on PASCAL VOC: quantized after training, in training, and in parts",
@@ -78,6 +86,8 @@ STUDIES: Mapping[str, Study] = {
         tables=yolov3_tables.tables,
         plots=yolov3_tables.plots,
         curves="Of the first seed.",
+        figures="Precision is the mean average precision on the test images, from the artifact in "
+        "ONNX Runtime; differences from float are in percentage points.",
     ),
 }
 
