@@ -190,6 +190,15 @@ def test_a_second_choice_is_coco_alone() -> None:
     assert match(detections, objects, 1, coco()).right[0].tolist() == [True, True]
 
 
+def test_between_two_objects_voc_means_the_first_and_coco_the_last() -> None:
+    first, last, between = (0, 0, 10, 10), (4, 0, 14, 10), (2, 0, 12, 10)
+    objects = [Objects(np.zeros(2, np.int64), boxes(first, last), np.zeros(2, bool))]
+    for box, by_voc, by_coco in ((first, False, True), (last, True, False)):
+        detections = [found([0.9, 0.8], boxes(between, box))]
+        assert match(detections, objects, 1, voc()).right.tolist() == [[True, by_voc]]
+        assert match(detections, objects, 1, coco()).right[0].tolist() == [True, by_coco]
+
+
 def test_perfect_detections_and_none() -> None:
     _, objects = judged(3, 30, CLASSES)
     perfect = [Detections(one.classes, np.ones(len(one), np.float32), one.boxes) for one in objects]
