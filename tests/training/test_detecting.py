@@ -3,13 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from squares import squares
 from torch import Tensor, nn
 
-from edgewise.data.dataset import ArrayImages, Dataset, Split
-from edgewise.data.objects import Objects
+from edgewise.data.dataset import Dataset
 from edgewise.data.preprocess import whole
 from edgewise.errors import ModelError, UsageError
 from edgewise.tasks.detection.decoder import Decoder
@@ -43,31 +42,17 @@ class Small(nn.Module):
         return self.coarse(self.down(found)), self.fine(found)
 
 
-def squares(count: int, seed: int = 0) -> Split:
-    """Bright squares on a dark ground, a red or a green one in every image."""
-    draw = np.random.default_rng(seed)
-    pixels = draw.integers(0, 40, (count, SIDE, SIDE, 3), dtype=np.uint8)
-    objects = []
-    for image in pixels:
-        side, label = int(draw.integers(10, 28)), int(draw.integers(CLASSES))
-        left, top = draw.integers(0, SIDE - side, 2)
-        image[top : top + side, left : left + side, label] = 230
-        box = np.array([[left, top, left + side, top + side]], np.float32)
-        objects.append(Objects(np.array([label]), box, np.zeros(1, bool)))
-    return Split("train", ArrayImages(pixels), None, f"squares-{seed}", tuple(objects))
-
-
 def run(checkpoint: Path | None = None, epochs: int = 3) -> Run:
     schedule = replace(SHORT, epochs=epochs)
     goal = Detected(DECODER, unmirrored=(1,), scales=(0.5, 1.0))
     return Run(
-        squares(8), squares(4, 1), CONTRACT, schedule, checkpoint=checkpoint, objective=goal,
-        half=False,
+        squares("train", 8), squares("validation", 4, seed=1), CONTRACT, schedule,
+        checkpoint=checkpoint, objective=goal, half=False,
     )  # fmt: skip
 
 
 def test_only_the_chosen_images_are_read_and_their_boxes_are_in_place() -> None:
-    split = squares(8)
+    split = squares("train", 8)
     feed = object_feed(split, CONTRACT, (0, 1), (), torch.device("cpu"))
     still = replace(feed, augmentation=replace(feed.augmentation, shift=0, gain=0, offset=0,
                                                permute=False))  # fmt: skip
@@ -85,7 +70,7 @@ def test_only_the_chosen_images_are_read_and_their_boxes_are_in_place() -> None:
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
 def test_boxes_grow_with_the_image(scale: float) -> None:
-    feed = object_feed(squares(8), CONTRACT, (0, 1), (scale,), torch.device("cpu"))
+    feed = object_feed(squares("train", 8), CONTRACT, (0, 1), (scale,), torch.device("cpu"))
     plain = replace(feed, scales=())
     chosen = torch.tensor([0, 3])
     images, targets = feed.batch(chosen, torch.Generator().manual_seed(1))
@@ -109,7 +94,7 @@ def test_a_network_without_such_maps_is_refused_before_training() -> None:
 
 
 def test_a_split_without_boxes_is_refused() -> None:
-    bare = replace(squares(8), objects=None)
+    bare = replace(squares("train", 8), objects=None)
     with pytest.raises(UsageError, match="split 'train' has none"):
         train(Small(), replace(run(), train=bare))
     with pytest.raises(UsageError, match="has no boxes"):
@@ -134,7 +119,9 @@ def test_stopped_after_an_epoch_it_goes_on_to_the_very_same_detector(tmp_path: P
 
 
 def test_the_loss_falls_and_every_epoch_is_scored() -> None:
-    made = replace(run(), train=squares(24), schedule=replace(SHORT, epochs=8, peak_lr=1e-2))
+    made = replace(
+        run(), train=squares("train", 24), schedule=replace(SHORT, epochs=8, peak_lr=1e-2)
+    )
     made = replace(made, objective=Detected(DECODER))
     trained, curves = train(Small(), made)
     assert sum(curves.loss[-4:]) < 0.7 * sum(curves.loss[:4])

@@ -80,9 +80,9 @@ class Job:
     output: str = ""
     batch: int = 1
     contract: Mapping[str, Any] | None = None
+    protocol: Protocol | None = None
     decoder: Mapping[str, Any] | None = None
     suppression: Mapping[str, Any] | None = None
-    protocol: Protocol | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

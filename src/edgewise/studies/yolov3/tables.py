@@ -12,7 +12,7 @@ from edgewise.study import Finding
 _METRICS = ("ap50", "ap75", "coco")
 _NAMES = ("mAP@0.5", "AP75", "COCO AP")
 _LESS = tuple(f"{name}, less float" for name in _NAMES)
-_SCHEMES = {"w8a8": "8 bits", "w4a8": "4-bit weights, 8-bit activations", "w4a4": "4 bits"}
+_SCHEMES = {"int8": "8 bits", "w4a8": "4-bit weights, 8-bit activations", "int4": "4 bits"}
 _INTERVALS = (
     "Intervals of 95 %, by bootstrap over the test images; differences are of the same images. "
     "They say nothing of another training."
@@ -63,7 +63,7 @@ def _first(own: Results, title: str) -> Table:
         learned = own.get(f"qat-{scheme}")
         for name, one in (("ptq", whole), ("qat", learned)):
             if one is not None:
-                told = TABLE_1[name].map if scheme == "w8a8" else None
+                told = TABLE_1[name].map if scheme == "int8" else None
                 theirs = ("", "") if told is None else (f"{told:.2f} %", f"{told - paper:+.2f}")
                 called = "after training" if name == "ptq" else "in training"
                 lines.append((f"{words}, {called}", *theirs, *_compared(one)))
@@ -76,7 +76,7 @@ def _parts(result: Mapping[str, Any], scheme: str, words: str, title: str) -> Ta
     """Table 2: parts alone, in pairs, all."""
     lines = []
     for one in result["rows"]:
-        told = PARTS.get(one["name"]) if scheme == "w8a8" else None
+        told = PARTS.get(one["name"]) if scheme == "int8" else None
         theirs = "" if told is None else f"{told.points:+.2f}"
         lines.append((one["name"], theirs, *_compared(one)))
     headings = ("quantized", "paper, mAP less float", *_NAMES, *_LESS, "file", "simulated mAP@0.5")
@@ -173,7 +173,7 @@ def _by_size(found: Results, metric: str) -> Iterator[Curve]:
     """A curve of one point for every part that was quantized, at 8 and at 4 bits."""
     if "seed-0/float" in found:
         yield _point("float", found["seed-0/float"], metric)
-    for scheme in ("w8a8", "w4a4"):
+    for scheme in ("int8", "int4"):
         for one in found.get(f"seed-0/partial-{scheme}", {}).get("rows", ()):
             if len(one["name"].split("+")) != 2:
                 yield _point(f"{one['name']}, {scheme}", one, metric)
