@@ -15,7 +15,9 @@ SAYS = {
     "report": "tables, plots and the page, from stored results; runs nothing",
     "studies": "published studies: cells, and the paper's tables",
     "verify | pipeline | study": "a model to a bundle; checked again; a grid of cached cells",
-    "parity | audit | bundle | sensitivity | measure | inference | presets": "what proves a result",
+    "parity | spotting | audit | bundle | sensitivity | measure | inference | presets": (
+        "what proves a result"
+    ),
     "dispatch": "jobs for the worker on a device",
     "series": "measurements, their raw samples and intervals",
     "recipe": "an ordered tuple of steps; JSON in and out",

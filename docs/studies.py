@@ -50,9 +50,7 @@ def page(name: str) -> str:
         f"# {study.summary}",
         f"Written by `make figures` from `records/{name}/{study.shown}` ({scale}). **Ours: on "
         f"{', '.join(data)}{stand_in}**; the paper's figures are its own, on {study.data}, and "
-        "stand beside ours for their differences, not for their heights. Accuracy is of the test "
-        "images, means over seeds with 95 % intervals (Student's t); differences from float are "
-        "paired by seed, in percentage points.",
+        f"stand beside ours for their differences, not for their heights. {study.figures}",
         f"{len(found)} of the cells, {hours:.1f} hours of computing. `edgewise study run {name} "
         f"--scale {study.shown}` computes what is missing.",
         *(_table(table) for table in study.tables(found)),
@@ -94,7 +92,10 @@ def _paint(plot: Plot, figure: Figure) -> None:
         values = list(_smoothed(curve.values)) if plot.across == "iteration" else curve.values
         step = _SMOOTH if plot.across == "iteration" else 1
         across = curve.at or [step * (index + 1) for index in range(len(values))]
-        if curve.low:
+        if curve.low and len(values) == 1:
+            ends = [[values[0] - curve.low[0]], [curve.high[0] - values[0]]]
+            axes.errorbar(across, values, ends, color=colour(place), lw=0.8, capsize=2)
+        elif curve.low:
             axes.fill_between(across, curve.low, curve.high, color=colour(place), alpha=0.15, lw=0)
         style = "-" if place < len(SERIES) else "--"  # colours come again
         axes.plot(across, values, style, color=colour(place), lw=1.2, label=curve.name,

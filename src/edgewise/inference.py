@@ -24,8 +24,11 @@ from edgewise.dispatch import (
     send_worker,
     work,
 )
-from edgewise.errors import DeviceError, ExportError, UsageError
+from edgewise.errors import DataError, DeviceError, ExportError, UsageError
 from edgewise.progress import Progress
+from edgewise.tasks.detection.decoder import Decoder
+from edgewise.tasks.detection.detections import Detections, from_rows
+from edgewise.tasks.detection.suppression import Suppression
 
 _IMAGE_S = 30.0  # at most, for one image
 _CHUNK = 2000  # images sent at a time
@@ -78,14 +81,42 @@ def run_outputs(
     return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
+def run_detector(
+    device: Device,
+    variant: Variant,
+    split: Split,
+    contract: Preprocessing,
+    progress: Progress,
+    reading: tuple[Decoder, Suppression],
+) -> tuple[Detections, ...]:
+    """The objects that an artifact finds in every image of the split, on the device.
+
+    Its outputs become objects there, by reading's decoder and suppression, and never travel.
+    """
+    decoder, suppression = (one.to_json() for one in reading)
+    found: list[Detections] = []
+    extra = {"decoder": decoder, "suppression": suppression}
+    for (start, stop), _, rows in _answers(device, variant, split, contract, progress, extra):
+        try:
+            found.extend(from_rows(rows.astype(np.float32, copy=False), stop - start))
+        except DataError as error:
+            raise DeviceError(f"{device.url}: the worker's objects are none: {error}") from error
+    return tuple(found)
+
+
 def _answers(
-    device: Device, variant: Variant, split: Split, contract: Preprocessing, progress: Progress
+    device: Device,
+    variant: Variant,
+    split: Split,
+    contract: Preprocessing,
+    progress: Progress,
+    extra: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[tuple[int, int], Mapping[str, Any], NDArray[Any]]]:
     """Which images, the worker's answer, and the array that it wrote, chunk by chunk."""
     check([variant])
     send_worker(device)
     job = replace(place(device, variant, 0), mode="evaluate", output=OUTPUT, batch=_BATCH,
-                  images=INPUTS, contract=contract.to_json())  # fmt: skip
+                  images=INPUTS, contract=contract.to_json(), **(extra or {}))  # fmt: skip
     stage, count = f"running {variant.artifact.name} on {device.url}", len(split)
     for start, stop in _chunks(split):
         progress(stage, start, count)

@@ -15,6 +15,7 @@ from edgewise.graph.capture import capture
 from edgewise.graph.cut import cut
 from edgewise.graph.network import Network
 from edgewise.models.builtin import build
+from edgewise.models.darknet import write_darknet
 from edgewise.pipeline.network import save_network
 from edgewise.presets import FP16
 from edgewise.quant.scheme import Scheme
@@ -52,6 +53,26 @@ def test_the_table_names_every_layer(net: Path, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert "body.0" in out
     assert "2 layers" in out
+
+
+def test_regions_have_their_share(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "vgg16", "--model-option", "width=0.1"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    shown = {row[1]: row[3] for row in rows if len(row) > 3 and row[1] in ("backbone", "head")}
+    assert shown == {"backbone": "13", "head": "1"}
+
+
+def test_weights_of_darknet(said: Said, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.weights"
+    write_darknet(path, build("yolov3-tiny", {"width": 0.05}))
+    asked = ("inspect", "yolov3-tiny", "--weights", path)
+    code, answer, _ = said(*asked, "--model-option", "width=0.05")
+    assert code == 0
+    assert answer["result"]["layers"][0]["output_shape"] == [1, 416, 416]
+    assert {layer["region"] for layer in answer["result"]["layers"]} == {"backbone", "neck", "head"}
+    code, answer, _ = said(*asked)
+    assert code == 4
+    assert "this network takes 35434956" in answer["error"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from squares import squares_set
 
 from edgewise.cli import train as train_command
 from edgewise.cli.main import main
+from edgewise.data import registry
 from edgewise.models.load import load_model
 from edgewise.progress import Progress
 from edgewise.store import digest_file, read_record
@@ -147,6 +149,37 @@ def test_an_unknown_network_is_refused_with_those_there_are(
     code, answer, _ = said("train", "vgg", "--data", large_npz, "-o", tmp_path / "x.safetensors")
     assert code == 2
     assert "known: vgg16" in answer["error"]
+
+
+def test_a_detector_needs_boxes_to_learn_from(said: Said, large_npz: Path, tmp_path: Path) -> None:
+    code, answer, _ = said("train", "yolov3", "--data", large_npz, "-o", tmp_path / "x.safetensors")
+    assert code == 2
+    assert "has no boxes" in answer["error"]
+
+
+@pytest.mark.parametrize("model", ["yolov3", "yolov3-tiny"])
+def test_a_detector_is_trained_and_loads_with_its_anchors(
+    said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr(registry, "load", lambda *asked: squares_set())
+    out = tmp_path / "net.safetensors"
+    asked = ("--width", "0.03", "--epochs", "1", "--batch-size", "16", "--threads", "1")
+    code, answer, _ = said("train", model, "--data", "squares", *asked, "-o", out)
+    assert code == 0
+    assert 0 <= answer["result"]["test_map50"] <= 1
+    loaded = load_model(model, out)
+    assert loaded.input_shape == (3, 64, 64)
+    options = read_record(tmp_path / "net.json")["request"]["options"]
+    assert (options["classes"], options["spread"]) == (2, 2.0)
+    declared: Any = loaded.module.edgewise_decoder
+    assert declared["anchors"] == options["anchors"]
+
+
+def test_only_a_detector_takes_another_input(said: Said, large_npz: Path, tmp_path: Path) -> None:
+    asked = ("--data", large_npz, "--input-shape", "3,64,64", "-o", tmp_path / "x.safetensors")
+    code, answer, _ = said("train", "vgg16", *asked)
+    assert code == 2
+    assert "leave --input-shape out" in answer["error"]
 
 
 @pytest.mark.parametrize("name", ["net.json", "net", "folder", "net.pt"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from edgewise.data.idx import idx_bytes, parse_idx, read_idx
+from edgewise.data.idx import idx_bytes, map_idx, parse_idx, read_idx
 from edgewise.errors import DataError
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5))
@@ -78,3 +78,19 @@ def test_damaged_or_absent_files_are_named(tmp_path: Path) -> None:
 def test_a_header_cannot_claim_the_memory() -> None:
     with pytest.raises(DataError, match="should hold"):
         parse_idx(bytes([0, 0, 8, 4]) + b"\xff" * 16, "x")
+
+
+def test_a_mapped_file_is_what_a_read_one_is(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
+    file = tmp_path / "a"
+    file.write_bytes(idx_bytes(array))
+    assert np.array_equal(map_idx(file, (3, 4, 5)), array)
+    assert not map_idx(file, (3, 4, 5)).flags.writeable
+    for shape in ((3, 5, 4), (60,), (3, 4, 5, 1)):
+        with pytest.raises(DataError, match="not an IDX file of the shape"):
+            map_idx(file, shape)
+    file.write_bytes(idx_bytes(array)[:-1])
+    with pytest.raises(DataError, match="not an IDX file of the shape"):
+        map_idx(file, (3, 4, 5))
+    with pytest.raises(DataError, match="cannot be read"):
+        map_idx(tmp_path / "absent", (1,))

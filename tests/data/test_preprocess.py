@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgewise.data.preprocess import Preprocessing, finished, natural
+from edgewise.data.preprocess import Preprocessing, finished, natural, whole
 from edgewise.errors import DataError, UsageError
 
 SHAPES = st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9))
@@ -108,12 +108,25 @@ def test_other_images_are_refused(images: NDArray[np.uint8], said: str) -> None:
         {"height": 1, "width": 1, "channels": 1, "mean": [0], "std": [1], "stored": "int4"},
         {"height": 1, "width": 1, "channels": 1, "mean": [1], "std": [1], "stored": "float32"},
         {"height": 1, "width": 1, "channels": 1, "mean": [0], "std": [2], "stored": "float32"},
+        {"height": 1, "width": 1, "channels": 1, "mean": [0], "std": [1], "fit": "stretch"},
     ],
     ids=str,
 )
 def test_no_contract_is_no_contract(value: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="contract|stored|preprocessed"):
+    with pytest.raises(DataError, match="contract|stored|preprocessed|fitted"):
         Preprocessing.from_json(value)
+
+
+def test_whole_images_are_said_to_be_letterboxed() -> None:
+    contract = whole((3, 8, 16))
+    assert contract.to_json()["fit"] == "letterbox"
+    assert Preprocessing.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+    assert contract.resized((3, 4, 4)) == whole((3, 4, 4))
+    assert contract.resized((1, 4, 4)).fit == "letterbox"
+    assert natural((3, 8, 16)).fit == "crop"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 16, 3), np.uint8)
+    expected = pixels.transpose(0, 3, 1, 2) / 255
+    assert np.allclose(contract.apply(pixels), expected, rtol=1e-6, atol=0)
 
 
 def test_another_shape_keeps_the_normalisation() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from website import Site, serving
 
-from edgewise.data.sources import Debian, Http, PyPI
+from edgewise.data.sources import Debian, Http, PyPI, Together
 from edgewise.errors import FetchError, StorageError
 from edgewise.progress import silent
 
@@ -271,6 +271,22 @@ def test_a_machine_without_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FetchError, match="apt-get is not on this machine"):
         Debian("odd-data").bring(tmp_path, silent)
+
+
+def test_several_sources_fill_a_folder_each(tmp_path: Path) -> None:
+    with serving(Site({"a": b"one", "b": b"two"})) as site:
+        parts = tuple((name, Http(site.address, {name: 9})) for name in ("a", "b"))
+        both = Together(parts)
+        both.bring(tmp_path, silent)
+        assert both.resumes
+        assert str(both) == f"{site.address}, {site.address}"
+        assert not Together((*parts, ("c", Debian("odd-data")))).resumes
+        absent = Together((("a", parts[0][1]), ("c", Http(site.address, {"c": 9}))))
+        with pytest.raises(FetchError, match="c: the server answered 404"):
+            absent.bring(tmp_path, silent)
+    assert (tmp_path / "a/a").read_bytes() == b"one"
+    assert (tmp_path / "b/b").read_bytes() == b"two"
+    assert not (tmp_path / "c").exists()
 
 
 def test_sources_name_themselves() -> None:

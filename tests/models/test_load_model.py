@@ -173,3 +173,15 @@ def test_a_header_that_cannot_be_is_refused(
     save_weights(nn.Conv2d(3, 2, 1), path, model, natural((3, 32, 32)))
     with pytest.raises(EdgewiseError, match=match):
         load_model("vgg16", path)
+
+
+def test_a_detector_takes_the_size_that_it_was_trained_for(tmp_path: Path) -> None:
+    options = {"width": 0.05, "classes": 3}
+    path, contract = tmp_path / "w.safetensors", natural((3, 96, 64))
+    module = build("yolov3-tiny", options)
+    save_weights(module, path, {"name": "yolov3-tiny", "options": options}, contract)
+    loaded = load_model("yolov3-tiny", path)
+    assert (loaded.input_shape, loaded.contract) == ((3, 96, 64), contract)
+    assert load_model("yolov3-tiny", options=options).input_shape == (3, 416, 416)
+    state = module.state_dict()
+    assert all(torch.equal(state[name], x) for name, x in loaded.module.state_dict().items())

@@ -17,9 +17,9 @@ from edgewise.errors import ExportError, ParityError
 from edgewise.graph.network import Network
 from edgewise.presets import FLOAT32, FP16, INT8, INT8_DYNAMIC
 from edgewise.recipe import Compressed, Recipe
+from edgewise.targets.metadata import CONTRACT_KEY
 from edgewise.targets.onnx import audit as audit_module
 from edgewise.targets.onnx.target import OnnxTarget
-from edgewise.targets.onnx.writer import CONTRACT_KEY
 
 OPERATORS = {True: ("QLinearConv", "QGemm"), False: ("Conv", "FusedConv", "Gemm", "FusedGemm")}
 

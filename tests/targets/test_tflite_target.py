@@ -16,7 +16,7 @@ from edgewise.presets import FLOAT32, INT8, INT8_DYNAMIC
 from edgewise.quant.dynamic import DynamicLayer
 from edgewise.recipe import Compressed, Recipe
 from edgewise.targets.tflite import audit as audit_module
-from edgewise.targets.tflite.inspect import inspect_artifact, read_contract
+from edgewise.targets.tflite.inspect import inspect_artifact, read_texts
 from edgewise.targets.tflite.target import LiteRtTarget
 
 
@@ -118,6 +118,6 @@ def test_a_layer_that_would_run_in_float_is_an_error_with_its_name(
 def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(content)
-    for read in (inspect_artifact, read_contract):
+    for read in (inspect_artifact, read_texts):
         with pytest.raises(ModelError, match="not a TFLite model"):
             read(path)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgewise.data.preprocess import Preprocessing, finished
+from edgewise.data.preprocess import Preprocessing, finished, whole
 from edgewise.worker import images
 from edgewise.worker.job import WorkerError
 
@@ -46,6 +46,13 @@ def test_finished_images_pass_unchanged(pixels: Any) -> None:
     device = images.prepare(pixels, contract.to_json())
     assert np.array_equal(contract.apply(pixels).view(np.uint32), device.view(np.uint32))
     assert np.array_equal(pixels.view(np.uint32), device.view(np.uint32))
+
+
+def test_how_images_were_fitted_changes_nothing_on_the_device() -> None:
+    contract = whole((3, 4, 5))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+    device = images.prepare(pixels, contract.to_json())
+    assert np.array_equal(contract.apply(pixels).view(np.uint32), device.view(np.uint32))
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def fetch_set(name: str, root: Path | None, as_json: bool) -> None:
         folder = fetch.fetch(name, root, progress)
     wanted = fetch.wanted(name)
     recorded = acquire.record(wanted, folder.parent)
-    size = sum(file.size_bytes for file in wanted.files)
+    size = sum(file.size_bytes for file in wanted.all_files)
     if as_json:
         result = {
             "name": name,
@@ -103,10 +103,10 @@ def fetch_set(name: str, root: Path | None, as_json: bool) -> None:
             "source": recorded.get("source"),
             "tried": recorded.get("tried", []),
             "size_bytes": size,
-            "files": [file.name for file in wanted.files],
+            "files": [file.name for file in wanted.all_files],
         }
         emit("data fetch", result)
         return
     source = f", from {recorded['source']}" if "source" in recorded else ""
-    text = f"{name}: {len(wanted.files)} files, {units.size(size)} in {folder}{source}"
+    text = f"{name}: {len(wanted.all_files)} files, {units.size(size)} in {folder}{source}"
     console.print(text, markup=False, highlight=False, soft_wrap=True)

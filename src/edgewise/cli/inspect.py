@@ -39,6 +39,8 @@ def command(asked: Asked, as_json: bool) -> None:
         emit("inspect", {"model": loaded.source, "layers": [asdict(cost) for cost in costs]})
     else:
         console.print(_model_table(loaded.source, costs))
+        if any(cost.region for cost in costs):
+            console.print(_region_table(costs))
 
 
 def _model_table(title: str, costs: tuple[LayerCost, ...]) -> Table:
@@ -68,6 +70,30 @@ def _model_table(title: str, costs: tuple[LayerCost, ...]) -> Table:
             units.size(cost.size_bytes),
         )
     return table
+
+
+def _region_table(costs: tuple[LayerCost, ...]) -> Table:
+    table = Table()
+    for heading in ("region", "layers", "parameters", "share", "MACs", "share", "float32"):
+        table.add_column(heading, justify="left" if heading == "region" else "right")
+    macs, parameters = (max(1, sum(each)) for each in zip(*map(_two, costs), strict=True))
+    for region in dict.fromkeys(cost.region for cost in costs):
+        inside = [cost for cost in costs if cost.region == region]
+        some_macs, some = (sum(each) for each in zip(*map(_two, inside), strict=True))
+        table.add_row(
+            region or "–",
+            str(len(inside)),
+            units.count(some),
+            units.percent(some / parameters, 1),
+            units.count(some_macs),
+            units.percent(some_macs / macs, 1),
+            units.size(4 * some),
+        )
+    return table
+
+
+def _two(cost: LayerCost) -> tuple[int, int]:
+    return cost.macs, cost.parameters
 
 
 def _show_artifact(path: Path, as_json: bool) -> None:

@@ -59,7 +59,7 @@ def takes_model(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--weights",
             type=click.Path(path_type=Path),
-            help="safetensors, or a checkpoint that holds tensors only.",
+            help="safetensors, a checkpoint that holds tensors only, or darknet's .weights.",
         ),
         click.argument("model", metavar="MODEL"),
     ):

@@ -44,18 +44,37 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Made:
+    """Files that this machine makes of those that were fetched.
+
+    needs: data sets that must lie beside; make: takes the folder of the set, leaves alone what
+    holds, and raises DataError.
+    """
+
+    files: tuple[File, ...]
+    needs: tuple[str, ...]
+    make: Callable[[Path, Progress], None]
+
+
+@dataclass(frozen=True)
 class Wanted:
     """A data set that can be fetched: its files, and the routes in the order they are tried."""
 
     name: str
     files: tuple[File, ...]
     routes: tuple[Route, ...]
+    made: Made | None = None
+
+    @property
+    def all_files(self) -> tuple[File, ...]:
+        """Those that were fetched and those that were made of them."""
+        return self.files if self.made is None else self.files + self.made.files
 
 
 def is_here(wanted: Wanted, root: Path) -> bool:
     """Whether all files lie there in their full size: a glance, not a check."""
     folder = root / wanted.name
-    return all(_size(folder / file.name) == file.size_bytes for file in wanted.files)
+    return all(_size(folder / file.name) == file.size_bytes for file in wanted.all_files)
 
 
 def record(wanted: Wanted, root: Path) -> dict[str, Any]:
@@ -77,6 +96,8 @@ def fetch_set(wanted: Wanted, root: Path, progress: Progress = silent) -> Path:
     with _alone(root):
         if not _holds(wanted, root):
             _from_sources(wanted, folder, progress)
+        if wanted.made is not None:
+            wanted.made.make(folder, progress)
         store.remove_folder(_workspace(folder))
     return folder
 

@@ -5,6 +5,7 @@ A fault in what is read is a DataError, a fault in what is written a StorageErro
 """
 
 import gzip
+import re
 import tarfile
 import zipfile
 import zlib
@@ -84,6 +85,33 @@ def untar(source: Path, members: Mapping[str, Path], most_bytes: int) -> None:
         raise DataError(f"{source.name} is damaged: {error}") from error
     if missing:
         raise DataError(f"{source.name} lacks {', '.join(missing)}")
+
+
+def untar_matching(
+    source: Path, pattern: re.Pattern[str], folder: Path, limits: tuple[int, int]
+) -> int:
+    """Unpack the members of a plain tar file whose whole name matches; returns how many.
+
+    A name that matches is a path below `folder`, so the pattern must let no `..` and no leading
+    `/` through. limits: the most bytes of one member, and the most members. Other members, and
+    whatever is no plain file, are passed over.
+    """
+    found = 0
+    try:
+        with tarfile.open(source, mode="r:") as archive:
+            for entry in archive:
+                if not entry.isreg() or not pattern.fullmatch(entry.name):
+                    continue
+                found += 1
+                if found > limits[1]:
+                    raise DataError(f"{source.name} holds more than {limits[1]} files")
+                what = f"{entry.name} in {source.name}"
+                spill(
+                    folder / entry.name, _chunks(partial(_plain, archive, entry), what, limits[0])
+                )
+    except _MALFORMED as error:
+        raise DataError(f"{source.name} is damaged: {error}") from error
+    return found
 
 
 def _plain(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:

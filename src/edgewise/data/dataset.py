@@ -80,7 +80,8 @@ class Split:
 
     labels: int64 (n,), or None where there are none; digest: SHA-256 over pixels and labels, or
     over the list of files, so that two splits can be shown to be what they were; objects: of every
-    image, or None where nobody looked for them.
+    image, or None where nobody looked for them; left_out: broken images that the reader was asked
+    to pass over.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Split:
     labels: Labels | None
     digest: str
     objects: tuple[Objects, ...] | None = None
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -101,7 +103,8 @@ class Split:
         labels = None if self.labels is None else self.labels[:limit]
         images = FirstImages(self.images, limit)
         objects = None if self.objects is None else self.objects[:limit]
-        return Split(self.name, images, labels, f"{self.digest}[:{limit}]", objects)
+        digest = f"{self.digest}[:{limit}]"
+        return Split(self.name, images, labels, digest, objects, self.left_out)
 
     def batches(self, size: int, contract: Preprocessing) -> Iterator[Floats]:
         """The network's input, `size` images at a time, in order.
@@ -124,7 +127,8 @@ class Dataset:
     """A named data set and its splits.
 
     contract: how its images become a network's input by default; stand_in_for: the set that a
-    study would use in its place, shown wherever a figure from it is shown.
+    study would use in its place, shown wherever a figure from it is shown; unmirrored: classes that
+    a mirror changes, as it does digits.
     """
 
     name: str
@@ -132,6 +136,7 @@ class Dataset:
     contract: Preprocessing
     splits: tuple[Split, ...]
     stand_in_for: str | None = None
+    unmirrored: tuple[int, ...] = ()
 
     def split(self, name: str) -> Split:
         """The split of that name; raises DataError when there is none."""

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise.data.acquire import File, Route, Wanted, check, fetch_set
+from edgewise.data import voc_fetch
+from edgewise.data.acquire import File, Made, Route, Wanted, check, fetch_set
 from edgewise.data.archives import gunzip, spill, untar, unzip
 from edgewise.data.cifar import BATCH, BINARY, RECORD_BYTES
+from edgewise.data.composed import pieces, stored
+from edgewise.data.darknet import DARKNET
 from edgewise.data.idx import idx_bytes
 from edgewise.data.mnist import FILES
 from edgewise.data.pickles import read_pickle
@@ -38,9 +41,13 @@ _MNIST_PICKLE = File(
 def fetch(name: str, root: Path | None = None, progress: Progress = silent) -> Path:
     """The folder of the data set of that name, fetched unless it is there and its hashes hold.
 
+    What it is made of is fetched first.
     Raises UsageError for a name that is not in the catalogue, and what `fetch_set` raises.
     """
-    return fetch_set(wanted(name), data_root(root), progress)
+    entry = wanted(name)
+    for need in () if entry.made is None else entry.made.needs:
+        fetch(need, root, progress)
+    return fetch_set(entry, data_root(root), progress)
 
 
 def wanted(name: str) -> Wanted:
@@ -154,4 +161,17 @@ CATALOGUE: Mapping[str, Wanted] = {
             ),
         ),
     ),
+    "voc": Wanted(
+        "voc",
+        voc_fetch.FILES,
+        (Route(voc_fetch.SOURCE, voc_fetch.unpack),),
+        Made((), (), voc_fetch.make),
+    ),
+    "composed-voc": Wanted(
+        "composed-voc",
+        pieces.FILES,
+        (Route(pieces.SOURCE, pieces.unpack),),
+        Made(stored.FILES, ("fashion-mnist", "mnist"), stored.make),
+    ),
+    "darknet": DARKNET,
 }

@@ -20,7 +20,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 DEFAULT_SHAPE = (3, 224, 224)
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _LAYOUTS = (
     "lay images out as ROOT/CLASS/*.png, as ROOT/{train,calibration,validation,test}/CLASS/*.png, "
     "or unlabelled as ROOT/*.png"
@@ -57,7 +57,7 @@ def decode(file: Path, shape: Shape) -> Pixels:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=_FORMATS) as image:
-                if image.mode not in _MODES:
+                if image.mode not in MODES:
                     raise DataError(f"pixels of the kind {image.mode} are not of 8 bits")
                 upright = ImageOps.exif_transpose(image).convert("RGB" if channels == 3 else "L")
             fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)

@@ -48,8 +48,28 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
 
 def idx_bytes(array: NDArray[np.uint8]) -> bytes:
     """The bytes of the IDX file that holds `array`."""
-    header = struct.pack(f">HBB{array.ndim}I", 0, _UINT8, array.ndim, *array.shape)
-    return header + np.ascontiguousarray(array).tobytes()
+    return idx_header(array.shape) + np.ascontiguousarray(array).tobytes()
+
+
+def idx_header(shape: tuple[int, ...]) -> bytes:
+    """The bytes before the data of an IDX file of unsigned bytes of that shape."""
+    return struct.pack(f">HBB{len(shape)}I", 0, _UINT8, len(shape), *shape)
+
+
+def map_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An IDX file that is not gzipped and has that shape, read from disk only where it is used.
+
+    Raises DataError when the file is absent or another one.
+    """
+    header = idx_header(shape)
+    try:
+        with path.open("rb") as handle:
+            same = handle.read(len(header)) == header
+        if not same or path.stat().st_size != len(header) + math.prod(shape):
+            raise DataError(f"{path} is not an IDX file of the shape {shape}; fetch it again.")
+        return np.asarray(np.memmap(path, np.uint8, "r", len(header), shape))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; fetch it again.") from error
 
 
 def _content(path: Path) -> bytes:

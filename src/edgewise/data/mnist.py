@@ -18,7 +18,7 @@ FILES = (
 )
 _SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 _SIZES = {"train": 48_000, "calibration": 2_000, "validation": 10_000}
-_GARMENTS = (
+GARMENTS = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -29,7 +29,7 @@ _DIGITS = Preprocessing(32, 32, 3, (0.1307,) * 3, (0.3081,) * 3)
 
 def load_fashion_mnist(folder: Path) -> Dataset:
     """Fashion-MNIST (Xiao et al. 2017): 48,000 train, 2,000 calibration, 10,000 + 10,000."""
-    return _load("fashion-mnist", folder, _GARMENTS, _FASHION)
+    return _load("fashion-mnist", folder, GARMENTS, _FASHION)
 
 
 def load_mnist(folder: Path) -> Dataset:

@@ -1,7 +1,7 @@
 """The preprocessing contract: one object from training to the device."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,11 +24,13 @@ class Preprocessing:
     """How stored pixels become the network's input; stored with weights and inside artifacts.
 
     height, width: the network's input size in pixels; smaller images are zero-padded around their
-    centre, larger ones are refused (readers of folders resize while decoding);
+    centre, larger ones are refused (readers of image files resize while decoding);
     channels: 1 or 3, a single stored channel is repeated;
     mean, std: per channel, on the scale where a pixel is 0 to 1;
     stored: the images' type before: "uint8" pixels, or "float32" that are the network's input
-    already, (n, channels, height, width), and pass unchanged.
+    already, (n, channels, height, width), and pass unchanged;
+    fit: how a reader of image files brings them to the input's size: "crop" covers it and cuts the
+    rest off, "letterbox" shows the whole image, centred on grey.
     """
 
     height: int
@@ -37,6 +39,7 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     stored: Literal["uint8", "float32"] = "uint8"
+    fit: Literal["crop", "letterbox"] = "crop"
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
@@ -50,6 +53,8 @@ class Preprocessing:
             raise DataError("a preprocessing contract needs finite means and deviations.")
         if self.stored not in ("uint8", "float32"):
             raise DataError(f"stored images are uint8 or float32, not '{self.stored}'.")
+        if self.fit not in ("crop", "letterbox"):
+            raise DataError(f"images are fitted by crop or letterbox, not '{self.fit}'.")
         if self.stored == "float32" and (any(self.mean) or any(std != 1 for std in self.std)):
             raise DataError("images that are preprocessed already need mean 0 and deviation 1.")
 
@@ -75,7 +80,7 @@ class Preprocessing:
             )
         mean = self.mean if channels == self.channels else self.mean[:1] * channels
         std = self.std if channels == self.channels else self.std[:1] * channels
-        return Preprocessing(height, width, channels, mean, std)
+        return replace(self, height=height, width=width, channels=channels, mean=mean, std=std)
 
     def apply(self, images: Stored) -> Floats:
         """Stored pixels (n, h, w, c), uint8, to the network's input (n, channels, height, width).
@@ -118,10 +123,11 @@ class Preprocessing:
         return images.astype(np.float32, copy=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The stored form; `stored` is named only where it is not uint8, as in the first form."""
+        """The stored form; `stored` and `fit` are named only where they are not as in the first."""
         fields = asdict(self)
-        if self.stored == "uint8":
-            del fields["stored"]
+        for name, first in (("stored", "uint8"), ("fit", "crop")):
+            if fields[name] == first:
+                del fields[name]
         return {"schema": "preprocessing/1", "layout": "NCHW", "type": "float32", **fields}
 
     @staticmethod
@@ -135,6 +141,7 @@ class Preprocessing:
                 mean=tuple(float(number) for number in value["mean"]),
                 std=tuple(float(number) for number in value["std"]),
                 stored=value.get("stored", "uint8"),
+                fit=value.get("fit", "crop"),
             )
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise DataError(f"not a preprocessing contract: {error!r}.") from error
@@ -146,6 +153,13 @@ def natural(shape: Shape) -> Preprocessing:
     if channels == 3:
         return Preprocessing(height, width, channels, *_PHOTOGRAPHS)
     return Preprocessing(height, width, channels, (_GREY[0],) * channels, (_GREY[1],) * channels)
+
+
+def whole(shape: Shape) -> Preprocessing:
+    """The contract of detectors: the whole image, letterboxed, its pixels from 0 to 1."""
+    channels, height, width = shape
+    zeros, ones = (0.0,) * channels, (1.0,) * channels
+    return Preprocessing(height, width, channels, zeros, ones, fit="letterbox")
 
 
 def finished(shape: Shape) -> Preprocessing:

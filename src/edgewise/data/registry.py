@@ -7,11 +7,14 @@ from pathlib import Path
 
 from edgewise.data.arrays import load_arrays
 from edgewise.data.cifar import load_cifar10
+from edgewise.data.composed.stored import load_composed_voc
+from edgewise.data.darknet import load_darknet
 from edgewise.data.dataset import Dataset
 from edgewise.data.folder import load_folder
 from edgewise.data.mnist import load_fashion_mnist, load_mnist
 from edgewise.data.preprocess import Shape
 from edgewise.data.random import load_random
+from edgewise.data.voc import load_voc
 from edgewise.errors import DataError, UsageError
 from edgewise.progress import Progress, silent
 
@@ -21,7 +24,8 @@ class Known:
     """A named data set: what it is before it is there.
 
     images: split -> number of images; licence: as its authors state it; stand_in_for: the set that
-    a study uses it in place of, where that cannot be had.
+    a study uses it in place of, where that cannot be had; shaped: reads it for an input of another
+    shape, where that is more than another contract.
     """
 
     load: Callable[[Path], Dataset]
@@ -29,6 +33,7 @@ class Known:
     images: Mapping[str, int]
     licence: str
     stand_in_for: str | None = None
+    shaped: Callable[[Path, Shape], Dataset] | None = None
 
 
 _SIXTY = {"train": 48_000, "calibration": 2_000, "validation": 10_000, "test": 10_000}
@@ -49,6 +54,29 @@ KNOWN: Mapping[str, Known] = {
         "objects and animals, 32x32 colour, 10 classes",
         {"train": 43_000, "calibration": 2_000, "validation": 5_000, "test": 10_000},
         "none stated; cite Krizhevsky 2009",
+    ),
+    "voc": Known(
+        load_voc,
+        "photographs of any size in colour, boxes of 20 classes, 2007 and 2012; calibration "
+        "images are training images",
+        {"train": 15_724, "calibration": 2_000, "validation": 827, "test": 4_952},
+        "of Flickr's terms of use; for research",
+        shaped=load_voc,
+    ),
+    "composed-voc": Known(
+        load_composed_voc,
+        "garments and digits on photographs, 160x160 colour, boxes of 20 classes; calibration "
+        "images are training images",
+        {"train": 6_000, "calibration": 2_000, "validation": 600, "test": 1_000},
+        "of its pieces: MIT, CC BY(-SA) 3.0 and 4.0, CC0, GPL-2",
+        "voc",
+        load_composed_voc,
+    ),
+    "darknet": Known(
+        load_darknet,
+        "weights of yolov3-tiny, configurations, and photographs without labels, 80 classes",
+        {"calibration": 4, "test": 3},
+        "MIT; none stated for the weights; cite Redmon and Farhadi 2018",
     ),
 }
 
@@ -93,11 +121,20 @@ def load(
     )
 
 
-def _named(name: str, root: Path | None, shape: Shape | None) -> Dataset:
+def fetched(name: str, root: Path | None = None) -> Path:
+    """The folder of a named set; raises DataError where it was not fetched."""
     folder = data_root(root) / name
     if not folder.is_dir():
         raise DataError(f"{name} is not in {folder}; `edgewise data fetch {name}` brings it.")
-    dataset = KNOWN[name].load(folder)
+    return folder
+
+
+def _named(name: str, root: Path | None, shape: Shape | None) -> Dataset:
+    folder = fetched(name, root)
+    known = KNOWN[name]
+    if shape is not None and known.shaped is not None:
+        return known.shaped(folder, shape)
+    dataset = known.load(folder)
     if shape is None:
         return dataset
     return replace(dataset, contract=dataset.contract.resized(shape))

@@ -14,6 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -63,14 +64,14 @@ class Http:
             if (folder / name).exists():
                 continue
             try:
-                _download(f"{self.address}/{name}", folder / name, most_bytes, progress)
+                download(f"{self.address}/{name}", folder / name, most_bytes, progress)
             except FetchError as error:
                 raise FetchError(f"{name}: {error}") from error
 
 
 @dataclass(frozen=True)
 class PyPI:
-    """The wheel of one version of a package; never a source archive, which runs code."""
+    """The wheel of one version of a package; never a source archive, of which pip runs code."""
 
     package: str
     version: str
@@ -86,7 +87,7 @@ class PyPI:
             "--dest", ".", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--retries=1",
             "--disable-pip-version-check", "--no-input", "--quiet",
         ]  # fmt: skip
-        _call(command, folder)
+        call(command, folder)
         progress(str(self), 1, 1)
 
 
@@ -108,18 +109,43 @@ class Debian:
         progress(str(self), 0, 3)
         download = ["download", self.package]
         try:
-            _call(["apt-get", *_APT, *download], folder)
+            call(["apt-get", *_APT, *download], folder)
         except FetchError:
             own = [*_APT, *_own_lists(folder)]
-            _call(["apt-get", *own, "update"], folder)
+            call(["apt-get", *own, "update"], folder)
             progress(str(self), 1, 3)
-            _call(["apt-get", *own, *download], folder)
+            call(["apt-get", *own, *download], folder)
         progress(str(self), 2, 3)
         packages = [path.name for path in folder.glob("*.deb")]
         if len(packages) != 1:
             raise FetchError(f"apt-get brought {len(packages)} packages, not one")
-        _call(["dpkg-deb", "-x", packages[0], "files"], folder)
+        call(["dpkg-deb", "-x", packages[0], "files"], folder)
         progress(str(self), 3, 3)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several sources that are all needed, each with the name of its folder."""
+
+    parts: tuple[tuple[str, Source], ...]
+
+    @property
+    def resumes(self) -> bool:
+        return all(source.resumes for _, source in self.parts)
+
+    def __str__(self) -> str:
+        return ", ".join(str(source) for _, source in self.parts)
+
+    def bring(self, folder: Path, progress: Progress) -> None:
+        for name, source in self.parts:
+            with writing(folder / name):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            try:
+                source.bring(folder / name, progress)
+            except FetchError:
+                with suppress(OSError):  # what has something in it can be gone on with
+                    (folder / name).rmdir()
+                raise
 
 
 # The folder is hidden from apt's own user, and the package is only ever read.
@@ -135,13 +161,14 @@ def _own_lists(folder: Path) -> list[str]:
     return options
 
 
-def _call(command: Sequence[str], folder: Path) -> None:
-    """Run a program in `folder`; its last words become the reason when it fails."""
-    environment = {**os.environ, "LC_ALL": "C", "NO_COLOR": "1", "TMPDIR": str(folder.resolve())}
+def call(command: Sequence[str], folder: Path) -> str:
+    """What a program that runs in `folder` writes; its last words are the reason when it fails."""
+    plain = {"LC_ALL": "C", "NO_COLOR": "1", "COLUMNS": "1000"}
+    environment = {**os.environ, **plain, "TMPDIR": str(folder.resolve())}
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, timeout=_PACKAGE_S, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL, capture_output=True,
         )  # fmt: skip
     except FileNotFoundError as error:
         raise FetchError(f"{command[0]} is not on this machine") from error
@@ -151,6 +178,7 @@ def _call(command: Sequence[str], folder: Path) -> None:
         raise FetchError(f"{command[0]} could not be run: {error.strerror}") from error
     if done.returncode:
         raise _failure(command[0], done.returncode, done.stderr.decode(errors="replace"), folder)
+    return done.stdout.decode(errors="replace")
 
 
 def _failure(program: str, code: int, said: str, folder: Path) -> StorageError | FetchError:
@@ -167,7 +195,7 @@ def _failure(program: str, code: int, said: str, folder: Path) -> StorageError |
     return FetchError(last[:_REASON])
 
 
-def _download(address: str, target: Path, most_bytes: int, progress: Progress) -> None:
+def download(address: str, target: Path, most_bytes: int, progress: Progress) -> None:
     """Download a file, going on from what an earlier attempt left beside it."""
     part = target.with_name(f".{target.name}.part")
     for _ in range(_DROPS):

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from edgewise.errors import UsageError
 from edgewise.models.autoencoder import Autoencoder
 from edgewise.models.vgg import VGG16
+from edgewise.models.yolov3 import YOLOv3
+from edgewise.models.yolov3_tiny import YOLOv3Tiny
 
 _FOLDER = Path(__file__).parent / "weights"
 
@@ -18,19 +20,22 @@ _FOLDER = Path(__file__).parent / "weights"
 class BuiltIn:
     """A factory, its input (channels, height, width), and bundled weights if there are any.
 
-    labels: it says each image's label, with as many outputs as there are; else it gives images
-    back.
+    learns: each image's label, with as many outputs as there are; where which objects are, in so
+    many maps; or to give images back.
     """
 
     factory: Callable[..., nn.Module]
     input_shape: tuple[int, int, int]
     weights: Path | None = None
-    labels: bool = True
+    learns: Literal["labels", "objects", "images"] = "labels"
+    maps: int = 0
 
 
 BUILT_IN: Mapping[str, BuiltIn] = {
     "vgg16": BuiltIn(VGG16, (3, 32, 32), _FOLDER / "vgg16-w0.25-fashion-mnist.safetensors"),
-    "autoencoder": BuiltIn(Autoencoder, (1, 28, 28), labels=False),
+    "autoencoder": BuiltIn(Autoencoder, (1, 28, 28), learns="images"),
+    "yolov3": BuiltIn(YOLOv3, (3, 416, 416), learns="objects", maps=3),
+    "yolov3-tiny": BuiltIn(YOLOv3Tiny, (3, 416, 416), learns="objects", maps=2),
 }
 
 

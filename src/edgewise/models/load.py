@@ -16,6 +16,7 @@ from edgewise import store
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError, UsageError
 from edgewise.loading import paused_collector
+from edgewise.models import darknet
 from edgewise.models.builtin import BUILT_IN, build
 from edgewise.models.weights import Weights, apply_weights, load_weights
 
@@ -60,7 +61,7 @@ class Loaded:
 def load_model(
     model: str, weights: Path | None = None, options: Mapping[str, Any] | None = None
 ) -> Loaded:
-    """Load MODEL, with `weights` (safetensors or a checkpoint of tensors) where given.
+    """Load MODEL, with `weights` (safetensors, a checkpoint of tensors, or darknet's) where given.
 
     options: of a built-in network; those stored with its weights are the default. A built-in
     network without weights and without options gets the weights that come with edgewise. Raises
@@ -87,20 +88,38 @@ def _built_in(name: str, path: Path | None, options: Mapping[str, Any] | None) -
     entry = BUILT_IN[name]
     if path is None and options is None:
         path = entry.weights
+    if path is not None and path.suffix == darknet.SUFFIX:
+        return _from_darknet(name, path, options or {})
     weights = None if path is None else load_weights(path)
     stored = _stored_options(name, weights)
     chosen = options if options is not None else stored
     if weights is None or path is None:
         return Loaded(name, name, build(name, chosen), entry.input_shape)
     contract = weights.contract
+    # A detector takes images of any size, and was trained for one.
+    shape = (
+        contract.shape if entry.learns == "objects" and contract is not None else entry.input_shape
+    )
     if weights.cuts:
         module: nn.Module = Uncut(build(name, chosen), weights, path)
-        return Loaded(name, name, module, entry.input_shape, contract, {"weights": weights.digest})
-    # On no device: its values are neither drawn nor stored, they come from the file.
-    with paused_collector(), torch.device("meta"):
-        module = build(name, chosen)
+        return Loaded(name, name, module, shape, contract, {"weights": weights.digest})
+    module = _without_values(name, chosen)
     apply_weights(module, weights, path, assign=True)
-    return Loaded(name, name, module, entry.input_shape, contract, {"weights": weights.digest})
+    return Loaded(name, name, module, shape, contract, {"weights": weights.digest})
+
+
+def _from_darknet(name: str, path: Path, options: Mapping[str, Any]) -> Loaded:
+    module, shape = _without_values(name, options), BUILT_IN[name].input_shape
+    weights = darknet.read_darknet(path, module)
+    apply_weights(module, weights, path, assign=True)
+    contract = darknet.darknet_contract(shape)
+    return Loaded(name, name, module, shape, contract, {"weights": weights.digest})
+
+
+def _without_values(name: str, options: Mapping[str, Any]) -> nn.Module:
+    """On no device: its values are neither drawn nor stored, they come from a file."""
+    with paused_collector(), torch.device("meta"):
+        return build(name, options)
 
 
 def _stored_options(name: str, weights: Weights | None) -> Mapping[str, Any]:
@@ -116,6 +135,12 @@ def _stored_options(name: str, weights: Weights | None) -> Mapping[str, Any]:
 
 
 def _with_weights(loaded: Loaded, path: Path) -> Loaded:
+    if path.suffix == darknet.SUFFIX:
+        known = ", ".join(name for name, entry in BUILT_IN.items() if entry.learns == "objects")
+        raise ModelError(
+            f"{path} is a file of darknet, which says neither names nor shapes; such weights are "
+            f"for the built-in {known}."
+        )
     weights, module = load_weights(path), loaded.module
     if weights.cuts:
         module = Uncut(module, weights, path)

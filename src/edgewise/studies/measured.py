@@ -11,8 +11,12 @@ from edgewise.measure import FULL, QUICK, Inputs, measure
 from edgewise.series.files import save_series
 from edgewise.series.series import Series
 from edgewise.study import Bench
+from edgewise.worker.job import Protocol
 
-PROTOCOLS = {QUICK.label: QUICK, FULL.label: FULL}
+# For networks of which a thousand inferences take many minutes.
+SLOW = Protocol("hundred", samples=100, seconds=10, cap_s=90,
+                warm_up_count=3, warm_up_s=1, warm_up_cap_s=10)  # fmt: skip
+PROTOCOLS = {one.label: one for one in (QUICK, FULL, SLOW)}
 HEADINGS = (
     "file", "latency p50", "over the first", "memory of the model", "of the process", "CPU",
 )  # fmt: skip

@@ -13,6 +13,9 @@ from edgewise.studies.result import Plot, Table
 from edgewise.studies.vgg16 import grid as vgg16
 from edgewise.studies.vgg16 import tables as vgg16_tables
 from edgewise.studies.vgg16.scales import SCALES as VGG16_SCALES
+from edgewise.studies.yolov3 import grid as yolov3
+from edgewise.studies.yolov3 import tables as yolov3_tables
+from edgewise.studies.yolov3.scales import SCALES as YOLOV3_SCALES
 from edgewise.study import Finding, Grid
 
 
@@ -20,21 +23,28 @@ from edgewise.study import Finding, Grid
 class Study:
     """One study: what it is, the data it wants and those that stand in, and its parts.
 
-    shape: of the images; scales: name -> summary; shown: the scale that its page is of; grid: data,
-    scale, threads -> cells; tables, plots: of what was found; curves: what the plots are of.
+    shape: of the images, None is their own; scales: name -> summary; shown: the scale that its page
+    is of; grid: data, scale, threads -> cells; tables, plots: of what was found; curves, figures:
+    what the plots and the tables are of.
     """
 
     summary: str
     data: str
     stand_in: str
-    shape: Shape
+    shape: Shape | None
     shown: str
     scales: Mapping[str, str]
     grid: Callable[[Dataset, str, int], Grid]
     tables: Callable[[Sequence[Finding]], tuple[Table, ...]]
     plots: Callable[[Sequence[Finding]], tuple[Plot, ...]]
     curves: str
+    figures: str
 
+
+_OVER_SEEDS = (
+    "Accuracy is of the test images, means over seeds with 95 % intervals (Student's t); "
+    "differences from float are paired by seed, in percentage points."
+)
 
 STUDIES: Mapping[str, Study] = {
     "vgg16": Study(
@@ -48,6 +58,7 @@ STUDIES: Mapping[str, Study] = {
         tables=vgg16_tables.tables,
         plots=vgg16_tables.plots,
         curves="Of the first seed.",
+        figures=_OVER_SEEDS,
     ),
     "autoencoder": Study(
         summary="An autoencoder of MNIST: links pruned by Shapley value or magnitude, in TFLite",
@@ -62,6 +73,21 @@ STUDIES: Mapping[str, Study] = {
         tables=autoencoder_tables.tables,
         plots=autoencoder_tables.plots,
         curves="Means over seeds, with 95 % intervals where there is more than one.",
+        figures=_OVER_SEEDS,
+    ),
+    "yolov3": Study(
+        summary="YOLOv3 on PASCAL VOC: quantized after training, in training, and in parts",
+        data="voc",
+        stand_in="composed-voc",
+        shape=None,
+        shown="standard",
+        scales={name: scale.summary for name, scale in YOLOV3_SCALES.items()},
+        grid=lambda data, scale, threads: yolov3.grid(data, scale, YOLOV3_SCALES[scale], threads),
+        tables=yolov3_tables.tables,
+        plots=yolov3_tables.plots,
+        curves="Of the first seed.",
+        figures="Precision is the mean average precision on the test images, from the artifact in "
+        "ONNX Runtime; differences from float are in percentage points.",
     ),
 }
 

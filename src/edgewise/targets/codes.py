@@ -72,7 +72,7 @@ def output_error(ours: Sequence[Any], theirs: Sequence[Any], tolerance: float) -
     error = max(map(_apart, ours, theirs))
     if not error <= tolerance:
         raise ParityError(
-            f"an output of the artifact differs from the network's by {error:.2g} of its largest "
+            f"the artifact's output differs from the network's by {error:.2g} of its largest "
             "value; nothing was written. Please report the network."
         )
     return error

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError, UsageError
+from edgewise.targets.metadata import Texts, contract_in, decoder_in
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.targets.target import Target
 from edgewise.targets.tflite.target import LiteRtTarget
+from edgewise.tasks.detection.decoder import Decoder
 from edgewise.worker.job import WorkerError
 from edgewise.worker.packed import SUFFIX, unpack
 
@@ -26,9 +28,21 @@ def contract_of(artifact: Path) -> Preprocessing:
     """The preprocessing contract in an artifact, packed or not; raises ModelError where there is
     none, or the file is damaged.
     """
+    return contract_in(_texts(artifact), artifact)
+
+
+def decoder_of(artifact: Path) -> Decoder | None:
+    """How the outputs of an artifact, packed or not, become objects; None where they are none.
+
+    Raises ModelError where the file is damaged.
+    """
+    return decoder_in(_texts(artifact), artifact)
+
+
+def _texts(artifact: Path) -> Texts:
     kind = target_of(artifact)
     if artifact.suffix != SUFFIX:
-        return kind.contract(artifact)
+        return kind.texts(artifact)
     try:
         content = unpack(artifact.read_bytes())
     except (OSError, WorkerError) as error:
@@ -36,7 +50,7 @@ def contract_of(artifact: Path) -> Preprocessing:
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / f"model{kind.suffix}"
         plain.write_bytes(content)
-        return kind.contract(plain)
+        return kind.texts(plain)
 
 
 def target_of(artifact: Path) -> Target:

@@ -11,7 +11,9 @@ import torch
 from edgewise import store
 from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
+from edgewise.targets.metadata import Texts, contract_in, decoder_in
 from edgewise.targets.packing import Stretch
+from edgewise.tasks.detection.decoder import Decoder
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,14 @@ class Target(ABC):
     def stretches(self, content: bytes) -> tuple[Stretch, ...]:
         """Where an artifact of this format holds weights."""
 
-    @abstractmethod
     def contract(self, path: Path) -> Preprocessing:
         """The preprocessing contract in an artifact; raises ModelError when it holds none."""
+        return contract_in(self.texts(path), path)
+
+    def decoder(self, path: Path) -> Decoder | None:
+        """How an artifact's outputs become objects, or None; raises ModelError when damaged."""
+        return decoder_in(self.texts(path), path)
+
+    @abstractmethod
+    def texts(self, path: Path) -> Texts:
+        """What is stored in an artifact by name; raises ModelError when the file is none."""

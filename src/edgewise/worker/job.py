@@ -68,7 +68,8 @@ class Job:
 
     mode: one of MODES; runtime: a name in the worker's table; artifact, images, output: names of
     files in the working folder, empty for none; digest: the artifact's SHA-256 on the host;
-    contract: the preprocessing contract of `images`; batch: images an inference in evaluation.
+    contract: the preprocessing contract of `images`; batch: images an inference in evaluation;
+    decoder, suppression: how outputs become objects, so that these are stored and not the outputs.
     """
 
     mode: str
@@ -80,6 +81,8 @@ class Job:
     batch: int = 1
     contract: Mapping[str, Any] | None = None
     protocol: Protocol | None = None
+    decoder: Mapping[str, Any] | None = None
+    suppression: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -90,6 +93,8 @@ class Job:
             raise WorkerError("mode evaluate needs images and an output name.")
         if self.mode == "latency" and not self.output:
             raise WorkerError("mode latency needs an output name.")
+        if (self.decoder is None) != (self.suppression is None):
+            raise WorkerError("objects are found by a decoder and a suppression, not by one alone.")
         if self.batch < 1:
             raise WorkerError(f"a batch cannot hold {self.batch} images.")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import clock, facts, images, packed
+from . import clock, detect, facts, images, packed
 from .job import Job, Protocol, WorkerError
 from .runtimes import RUNTIMES
 
@@ -93,7 +93,10 @@ def memory(job: Job) -> Answer:
 
 
 def evaluate(job: Job) -> Answer:
-    """All outputs for every image, to a file: a row of floats an image, output after output."""
+    """All outputs for every image, to a file: a row of floats an image, output after output.
+
+    With a decoder the objects found: rows of image, class, score, left, top, right, bottom.
+    """
     digest = _digest(job)
     runtime = _runtime(job.runtime)
     threads = job.protocol.threads if job.protocol else 1
@@ -106,7 +109,10 @@ def evaluate(job: Job) -> Answer:
         full = np.resize(batch, (size, *batch.shape[1:])) if session.shape[0] else batch
         outputs = [np.asarray(output) for output in session.run(session.feed(full))]
         shapes = [list(output.shape[1:]) for output in outputs]
-        parts.append(_rows(outputs, len(full))[: len(batch)])
+        if job.decoder is None:
+            parts.append(_rows(outputs, len(full))[: len(batch)])
+        else:
+            parts.append(_objects(job, outputs, start, len(batch)))
     np.save(job.output, np.concatenate(parts), allow_pickle=False)
     return {
         "digest": digest,
@@ -115,6 +121,16 @@ def evaluate(job: Job) -> Answer:
         "shapes": shapes,
         "machine": {**facts.machine(), "runtime": job.runtime, "runtime_version": runtime.VERSION},
     }
+
+
+def _objects(job: Job, outputs: list[NDArray[Any]], first: int, count: int) -> NDArray[np.float32]:
+    """What is found in the first `count` images of a batch, which begins with image `first`."""
+    assert job.decoder is not None
+    assert job.suppression is not None
+    found = detect.detect(outputs, job.decoder, job.suppression)
+    found = found[found[:, 0] < count]
+    found[:, 0] += np.float32(first)
+    return found
 
 
 def _rows(outputs: list[NDArray[Any]], count: int) -> NDArray[np.float32]:

@@ -1,6 +1,5 @@
 """What an ONNX file is made of, and how ONNX Runtime would run it here."""
 
-import json
 import math
 import tempfile
 from collections.abc import Mapping
@@ -11,12 +10,10 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 
-from edgewise.data.preprocess import Preprocessing
-from edgewise.errors import DataError, ModelError
+from edgewise.errors import ModelError
 from edgewise.quant.scheme import WIDTHS
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_ends, find_operator
-from edgewise.targets.onnx.writer import CONTRACT_KEY
 from edgewise.targets.target import ArtifactLayer
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger"})
@@ -37,15 +34,9 @@ def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:
     )
 
 
-def read_contract(path: Path) -> Preprocessing:
-    """The preprocessing contract in an artifact; raises ModelError when it holds none."""
-    stored = {entry.key: entry.value for entry in _load(path).metadata_props}
-    try:
-        return Preprocessing.from_json(json.loads(stored[CONTRACT_KEY]))
-    except (KeyError, ValueError, DataError) as error:
-        raise ModelError(
-            f"{path} holds no preprocessing contract; only artifacts that edgewise wrote do."
-        ) from error
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts that are stored in an ONNX file by name; raises ModelError when it is not one."""
+    return {entry.key: entry.value for entry in _load(path).metadata_props}
 
 
 def _load(path: Path) -> onnx.ModelProto:

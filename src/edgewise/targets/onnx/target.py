@@ -5,14 +5,14 @@ from pathlib import Path
 
 import torch
 
-from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
+from edgewise.targets.metadata import Texts
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import audit
 from edgewise.targets.onnx.boundaries import find_boundaries
 from edgewise.targets.onnx.check import check_codes, check_output
 from edgewise.targets.onnx.check_dynamic import check_dynamic
-from edgewise.targets.onnx.inspect import inspect_artifact, read_contract
+from edgewise.targets.onnx.inspect import inspect_artifact, read_texts
 from edgewise.targets.onnx.weights import stretches
 from edgewise.targets.onnx.writer import write
 from edgewise.targets.packing import Stretch
@@ -46,8 +46,8 @@ class OnnxTarget(Target):
     def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
         return inspect_artifact(path)
 
-    def contract(self, path: Path) -> Preprocessing:
-        return read_contract(path)
+    def texts(self, path: Path) -> Texts:
+        return read_texts(path)
 
     def stretches(self, content: bytes) -> tuple[Stretch, ...]:
         return stretches(content)

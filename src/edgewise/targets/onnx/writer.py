@@ -9,7 +9,6 @@ import onnx
 import torch
 from torch import fx
 
-from edgewise.errors import ExportError
 from edgewise.graph.layer import Form, WeightedLayer
 from edgewise.graph.network import (
     Network,
@@ -19,19 +18,22 @@ from edgewise.graph.network import (
     output_nodes,
 )
 from edgewise.quant.dynamic import DynamicLayer
-from edgewise.quant.fake import BIAS_LIMIT, FakeQuantize, QuantizedLayer
+from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.insert import find_source
 from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
 from edgewise.targets.calls import zeros_around
+from edgewise.targets.metadata import metadata_of
 from edgewise.targets.onnx.builder import INPUT, Builder
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
 from edgewise.targets.onnx.ops import emit
-from edgewise.targets.onnx.packing import find_packing
+from edgewise.targets.onnx.parameters import (
+    float_parameters,
+    integer_parameters,
+    stored_parameters,
+)
 from edgewise.targets.onnx.writing import Writing, unsupported
-
-CONTRACT_KEY = "edgewise.preprocessing"
 
 _LAYERS = (WeightedLayer, QuantizedLayer, StoredLayer)
 _BOUNDS = frozenset({*CLIPS, "clamp", "clamp_min", "clamp_max"})  # written as Relu or Clip
@@ -67,10 +69,11 @@ def write(network: Network) -> Written:
     writer = _Writer(network)
     for node in network.module.graph.nodes:
         writer.visit(node)
-    metadata = {CONTRACT_KEY: network.contract.to_json()}
     # A range is that of all images in a batch: an answer would depend on what else is in it.
     batch = 1 if writer.dynamic else None
-    model = writer.builder.model(network.contract.shape, writer.outputs, metadata, batch)
+    model = writer.builder.model(
+        network.contract.shape, writer.outputs, metadata_of(network), batch
+    )
     return Written(model, writer.codes, writer.layers, writer.dynamic)
 
 
@@ -215,11 +218,11 @@ class _Writer(Writing):
     def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer | StoredLayer) -> str:
         form, inputs = layer.form, [self.input(node)]
         if isinstance(layer, QuantizedLayer):
-            inputs += self._integer_parameters(node.name, layer)
+            inputs += integer_parameters(self.builder, node.name, layer)
         elif isinstance(layer, StoredLayer):
-            inputs += self._stored_parameters(node.name, layer)
+            inputs += stored_parameters(self.builder, node.name, layer)
         else:
-            inputs += self._float_parameters(node.name, layer)
+            inputs += float_parameters(self.builder, node.name, layer, self.half)
         if form.kind == "linear":
             if len(node.meta["shape"]) == 2:
                 return self.builder.node("Gemm", inputs, node.name, transB=1)
@@ -239,64 +242,6 @@ class _Writer(Writing):
             return self.builder.node("MatMul", [inputs[0], turned], name)
         product = self.builder.node("MatMul", [inputs[0], turned], f"{name}.product")
         return self.builder.node("Add", [product, inputs[2]], name)
-
-    def _integer_parameters(self, name: str, layer: QuantizedLayer) -> list[str]:
-        axis, channels = layer.form.out_axis, len(layer.scale)
-        stored = self._weight_codes(f"{name}.weight", layer.weight_codes.numpy(), layer.kind.bits)
-        weight = self._dequantized(f"{name}.weight", stored, layer.scale.numpy(), axis, np.int8)
-        if layer.bias_codes is None:
-            return [weight]
-        codes = layer.bias_codes.numpy()
-        if channels and int(np.abs(codes.astype(np.int64)).max()) >= BIAS_LIMIT:
-            raise ExportError(
-                f"the bias of '{layer.form.path}' needs codes beyond 2^30, which overflow the "
-                "runtime's accumulator; keep the layer in float with --keep-float."
-            )
-        stored = self.builder.constant(f"{name}.bias.codes", codes)
-        step = layer.step.numpy()
-        return [weight, self._dequantized(f"{name}.bias", stored, step, 0, np.int32)]
-
-    def _weight_codes(self, name: str, codes: Any, bits: int) -> str:
-        """An int8 tensor of codes, stored in as few bits as ONNX has for them."""
-        packing = find_packing(bits)
-        if packing is None:
-            return self.builder.constant(f"{name}.codes", codes)
-        # The runtime widens them once, when it loads. Dequantized as they are, they would keep the
-        # layer in float.
-        packed = self.builder.packed(f"{name}.packed", codes, packing)
-        return self.builder.node("Cast", [packed], f"{name}.codes", to=onnx.TensorProto.INT8)
-
-    def _dequantized(self, name: str, codes: str, scale: Any, axis: int, kind: type) -> str:
-        inputs = [
-            codes,
-            self.builder.constant(f"{name}.scale", scale),
-            self.builder.constant(f"{name}.zero_point", np.zeros(len(scale), kind)),
-        ]
-        return self.builder.node("DequantizeLinear", inputs, name, axis=axis)
-
-    def _stored_parameters(self, name: str, layer: StoredLayer) -> list[str]:
-        codes = layer.weight_codes
-        stored = self._weight_codes(f"{name}.weight", codes.numpy(), layer.kind.bits)
-        floats = onnx.TensorProto.FLOAT
-        # Not DequantizeLinear, which the runtime would leave in place and compute every time.
-        widened = self.builder.node("Cast", [stored], f"{name}.weight.floats", to=floats)
-        shaped = layer.form.per_channel(layer.scale, codes.ndim).numpy()
-        scale = self.builder.constant(f"{name}.weight.scale", shaped)
-        weight = self.builder.node("Mul", [widened, scale], f"{name}.weight")
-        if layer.bias is None:
-            return [weight]
-        return [weight, self.builder.constant(f"{name}.bias", layer.bias.numpy())]
-
-    def _float_parameters(self, name: str, layer: WeightedLayer) -> list[str]:
-        weight, bias = layer.folded()
-        parameters = [("weight", weight)] + ([] if bias is None else [("bias", bias)])
-        return [self._stored(f"{name}.{role}", tensor.numpy()) for role, tensor in parameters]
-
-    def _stored(self, name: str, values: Any) -> str:
-        if not self.half:
-            return self.builder.constant(name, values)
-        narrow = self.builder.constant(f"{name}.float16", values.astype(np.float16))
-        return self.builder.node("Cast", [narrow], name, to=onnx.TensorProto.FLOAT)
 
     def _outputs(self) -> None:
         nodes = output_nodes(self.module)

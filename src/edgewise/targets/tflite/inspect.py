@@ -1,20 +1,18 @@
 """What a TFLite file is made of, and how LiteRT would run it here."""
 
-import json
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edgewise.data.preprocess import Preprocessing
-from edgewise.errors import DataError, ExportError, ModelError
+from edgewise.errors import ExportError, ModelError
 from edgewise.targets.target import ArtifactLayer
 from edgewise.targets.tflite import session
 from edgewise.targets.tflite.pooling import ONES
-from edgewise.targets.tflite.writer import CONTRACT_KEY
 from edgewise.worker import tflite
 from edgewise.worker.job import WorkerError
 
@@ -37,17 +35,15 @@ def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:
     return tuple(_layers(model, fast))
 
 
-def read_contract(path: Path) -> Preprocessing:
-    """The preprocessing contract in an artifact; raises ModelError when it holds none."""
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts that are stored in a TFLite file by name; raises ModelError when it is not one."""
     _, model = _load(path)
-    try:
-        stored = {_text(entry.name): entry.buffer for entry in model.metadata or ()}
-        content = bytes(model.buffers[stored[CONTRACT_KEY]].data)
-        return Preprocessing.from_json(json.loads(content))
-    except (KeyError, IndexError, TypeError, ValueError, DataError) as error:
-        raise ModelError(
-            f"{path} holds no preprocessing contract; only artifacts that edgewise wrote do."
-        ) from error
+    found = {}
+    for entry in model.metadata or ():
+        # Others store what is no text, or an index of nothing.
+        with suppress(IndexError, TypeError, ValueError):
+            found[_text(entry.name)] = bytes(model.buffers[entry.buffer].data).decode()
+    return found
 
 
 def _load(path: Path) -> tuple[bytes, Any]:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import torch
 
-from edgewise.data.preprocess import Preprocessing
 from edgewise.graph.network import Network
+from edgewise.targets.metadata import Texts
 from edgewise.targets.packing import Stretch
 from edgewise.targets.target import ArtifactLayer, LayerCheck, Target, Verified
 from edgewise.targets.tflite.audit import audit
 from edgewise.targets.tflite.builder import serialize
 from edgewise.targets.tflite.check import check_codes, check_dynamic, check_output
-from edgewise.targets.tflite.inspect import inspect_artifact, read_contract
+from edgewise.targets.tflite.inspect import inspect_artifact, read_texts
 from edgewise.targets.tflite.weights import stretches
 from edgewise.targets.tflite.writer import write
 
@@ -39,8 +39,8 @@ class LiteRtTarget(Target):
     def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
         return inspect_artifact(path)
 
-    def contract(self, path: Path) -> Preprocessing:
-        return read_contract(path)
+    def texts(self, path: Path) -> Texts:
+        return read_texts(path)
 
     def stretches(self, content: bytes) -> tuple[Stretch, ...]:
         return stretches(content)

@@ -27,6 +27,7 @@ from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
+from edgewise.targets.metadata import metadata_of
 from edgewise.targets.tflite.builder import INPUT, Builder, Value, options
 from edgewise.targets.tflite.ending import Ending, find_ending
 from edgewise.targets.tflite.integer import INTEGER
@@ -39,8 +40,6 @@ from edgewise.targets.tflite.layers import (
 )
 from edgewise.targets.tflite.ops import emit
 from edgewise.targets.tflite.writing import NONE, Writing
-
-CONTRACT_KEY = "edgewise.preprocessing"
 
 _FLOATS = (WeightedLayer, StoredLayer, DynamicLayer)
 _LOW, _HIGH = -128, 127
@@ -83,8 +82,7 @@ def write(network: Network) -> Written:
     writer = _Writer(network)
     for node in network.module.graph.nodes:
         writer.visit(node)
-    metadata = {CONTRACT_KEY: network.contract.to_json()}
-    model = writer.builder.model(writer.given, writer.results, metadata)
+    model = writer.builder.model(writer.given, writer.results, metadata_of(network))
     return Written(model, writer.codes, writer.layers)
 
 

@@ -1,0 +1,142 @@
+"""The detector of the study: trained from scratch, loaded, and trained on with quantizers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgewise.data.dataset import Dataset, Split
+from edgewise.graph.capture import capture
+from edgewise.graph.network import Network
+from edgewise.models.builtin import BUILT_IN, build
+from edgewise.models.weights import apply_weights, load_weights, save_weights
+from edgewise.progress import Progress
+from edgewise.steps.material import Material
+from edgewise.steps.qat import Qat
+from edgewise.studies.yolov3.scales import Scale
+from edgewise.tasks.detection.decoder import Decoder
+from edgewise.tasks.detection.suppression import Suppression
+from edgewise.training.detecting import Detected, detector_options
+from edgewise.training.loop import Run, train
+from edgewise.training.schedule import Curves, Schedule
+
+MODEL = "yolov3"
+SUPPRESSION = Suppression()
+_FLOAT = Schedule(
+    batch_size=32, peak_lr=3e-3, warmup=0.05, ema=0.998, optimizer="adam", shift=0, flip=False
+)
+# Trained on from where it is: gently, and half by what the float network sees.
+_LEARNED = replace(_FLOAT, peak_lr=1e-3, warmup=0.1, ema=0.99, weight_decay=1e-4, distill=0.5)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all cells of a seed share; threads: of the processor."""
+
+    data: Dataset
+    scale: Scale
+    seed: int
+    threads: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the network; its anchors are those of the training images."""
+        chosen = detector_options(self.data, BUILT_IN[MODEL].maps)
+        return {"width": self.scale.width, "repeats": list(self.scale.repeats), **chosen}
+
+    @property
+    def train(self) -> Split:
+        return self.data.split("train").head(self.scale.images)
+
+    @property
+    def calibration(self) -> Split:
+        return self.data.split("calibration").head(self.scale.calibration)
+
+    @property
+    def test(self) -> Split:
+        return self.data.split("test").head(self.scale.tested)
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """What decides a cell's result, as JSON."""
+        scale = self.scale
+        shared = {"model": MODEL, "width": scale.width, "repeats": scale.repeats, "seed": self.seed}
+        images = {"images": scale.images, "tested": scale.tested, "data": self.data.name}
+        return {**shared, **images, **more}
+
+    def start(self) -> None:
+        """Threads and seed of this process."""
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(self.seed)
+
+
+def float_schedule(epochs: int) -> Schedule:
+    """Of training from scratch: AdamW, one cycle."""
+    return replace(_FLOAT, epochs=epochs)
+
+
+def learned_schedule(epochs: int) -> Schedule:
+    """Of training with quantizers."""
+    return replace(_LEARNED, epochs=epochs)
+
+
+def objective(job: Job, network: Network | None = None) -> Detected:
+    """What the detector is trained for."""
+    said: Mapping[str, Any] = job.options if network is None else network.decoder or {}
+    contract = job.data.contract
+    decoder = Decoder(
+        tuple(tuple((w, h) for w, h in each) for each in said["anchors"]),
+        contract.height, contract.width, said["classes"], said["spread"],
+    )  # fmt: skip
+    return Detected(decoder, unmirrored=job.data.unmirrored)
+
+
+def train_float(
+    job: Job, epochs: int, checkpoint: Path, progress: Progress
+) -> tuple[nn.Module, Curves]:
+    """The float detector, from scratch."""
+    run = Run(
+        train=job.train,
+        validation=job.data.split("validation"),
+        contract=job.data.contract,
+        schedule=float_schedule(epochs),
+        seed=job.seed,
+        checkpoint=checkpoint,
+        objective=objective(job),
+    )
+    return train(build(MODEL, job.options), run, progress)
+
+
+def save_half(module: nn.Module, path: Path, job: Job) -> None:
+    """Kernels in half precision; `module` too holds the rounded values: what is scored is kept."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(parameter.half().float())
+    origin = {"name": MODEL, "options": job.options}
+    save_weights(module, path, origin, job.data.contract, half=True)
+
+
+def load_float(job: Job, path: Path) -> Network:
+    """The detector with kept weights; raises ModelError where they are of another network."""
+    module = build(MODEL, job.options)
+    apply_weights(module, load_weights(path), path)
+    return capture(module, job.data.contract, MODEL)
+
+
+def learn(
+    job: Job, network: Network, step: Qat, folder: Path, progress: Progress
+) -> tuple[Network, Curves]:
+    """The detector trained on with quantizers, ready to be written; folder: of checkpoints."""
+    material = Material(
+        train=job.train,
+        validation=job.data.split("validation"),
+        calibration=job.calibration,
+        seed=job.seed,
+        folder=folder,
+        objective=objective(job, network),
+    )
+    trained = step.train(network, material, progress)
+    return trained.frozen(), trained.curves

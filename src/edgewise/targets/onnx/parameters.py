@@ -1,0 +1,92 @@
+"""The weights and biases of layers: as floats, in half precision, as codes, or packed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edgewise.errors import ExportError
+from edgewise.graph.layer import WeightedLayer
+from edgewise.quant.fake import BIAS_LIMIT, QuantizedLayer
+from edgewise.quant.stored import StoredLayer
+from edgewise.targets.onnx.builder import Builder
+from edgewise.targets.onnx.packing import find_packing
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """What codes of a type stand for: a scale per channel of an axis, and no zero point."""
+
+    scale: Any
+    kind: type
+    axis: int = 0
+
+
+def integer_parameters(builder: Builder, name: str, layer: QuantizedLayer) -> list[str]:
+    """Codes and what they stand for; raises ExportError where a bias does not fit an int32."""
+    axis, channels = layer.form.out_axis, len(layer.scale)
+    stored = _weight_codes(builder, f"{name}.weight", layer.weight_codes.numpy(), layer.kind.bits)
+    weight = _dequantized(
+        builder, f"{name}.weight", stored, _Steps(layer.scale.numpy(), np.int8, axis)
+    )
+    if layer.bias_codes is None:
+        return [weight]
+    codes = layer.bias_codes.numpy()
+    if channels and int(np.abs(codes.astype(np.int64)).max()) >= BIAS_LIMIT:
+        raise ExportError(
+            f"the bias of '{layer.form.path}' needs codes beyond 2^30, which overflow the "
+            "runtime's accumulator; keep the layer in float with --keep-float."
+        )
+    stored = builder.constant(f"{name}.bias.codes", codes)
+    step = layer.step.numpy()
+    return [weight, _dequantized(builder, f"{name}.bias", stored, _Steps(step, np.int32))]
+
+
+def _weight_codes(builder: Builder, name: str, codes: Any, bits: int) -> str:
+    """An int8 tensor of codes, stored in as few bits as ONNX has for them."""
+    packing = find_packing(bits)
+    if packing is None:
+        return builder.constant(f"{name}.codes", codes)
+    # The runtime widens them once, when it loads. Dequantized as they are, they would keep the
+    # layer in float.
+    packed = builder.packed(f"{name}.packed", codes, packing)
+    return builder.node("Cast", [packed], f"{name}.codes", to=onnx.TensorProto.INT8)
+
+
+def _dequantized(builder: Builder, name: str, codes: str, steps: _Steps) -> str:
+    inputs = [
+        codes,
+        builder.constant(f"{name}.scale", steps.scale),
+        builder.constant(f"{name}.zero_point", np.zeros(len(steps.scale), steps.kind)),
+    ]
+    return builder.node("DequantizeLinear", inputs, name, axis=steps.axis)
+
+
+def stored_parameters(builder: Builder, name: str, layer: StoredLayer) -> list[str]:
+    """Weights that are stored as codes and computed with as floats."""
+    codes = layer.weight_codes
+    stored = _weight_codes(builder, f"{name}.weight", codes.numpy(), layer.kind.bits)
+    floats = onnx.TensorProto.FLOAT
+    # Not DequantizeLinear, which the runtime would leave in place and compute every time.
+    widened = builder.node("Cast", [stored], f"{name}.weight.floats", to=floats)
+    shaped = layer.form.per_channel(layer.scale, codes.ndim).numpy()
+    scale = builder.constant(f"{name}.weight.scale", shaped)
+    weight = builder.node("Mul", [widened, scale], f"{name}.weight")
+    if layer.bias is None:
+        return [weight]
+    return [weight, builder.constant(f"{name}.bias", layer.bias.numpy())]
+
+
+def float_parameters(builder: Builder, name: str, layer: WeightedLayer, half: bool) -> list[str]:
+    """Weights and bias with BatchNorm folded in; half: stored as float16."""
+    weight, bias = layer.folded()
+    parameters = [("weight", weight)] + ([] if bias is None else [("bias", bias)])
+    return [_stored(builder, f"{name}.{role}", tensor.numpy(), half) for role, tensor in parameters]
+
+
+def _stored(builder: Builder, name: str, values: Any, half: bool) -> str:
+    if not half:
+        return builder.constant(name, values)
+    narrow = builder.constant(f"{name}.float16", values.astype(np.float16))
+    return builder.node("Cast", [narrow], name, to=onnx.TensorProto.FLOAT)

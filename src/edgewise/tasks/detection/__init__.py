@@ -1,0 +1,1 @@
+"""Detection: what a detector's maps mean, how it is trained and how it is judged."""
