@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgewise.data.folder import FolderImages, decode, load_folder
+from edgewise.data.letterbox import letterbox
 from edgewise.errors import DataError
 
 
@@ -216,3 +217,29 @@ def test_progress_is_told_of_every_file(tmp_path: Path) -> None:
     load_folder(tmp_path, (3, 8, 8), lambda *each: told.append(each))
     assert told[-1] == ("hash of test", 2, 2)
     assert len(told) == 4
+
+
+def test_a_detector_sees_whole_images_letterboxed(tmp_path: Path) -> None:
+    wide = np.zeros((10, 40, 3), np.uint8)
+    wide[:, :5, 0], wide[:, -5:, 1] = 200, 100
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        Image.fromarray(wide).save(tmp_path / name)
+    cropped = load_folder(tmp_path, (3, 20, 20))
+    fitted = cropped.fitted("letterbox")
+    before, after = (one.split("test").images.read(0, 1)[0] for one in (cropped, fitted))
+    assert np.array_equal(after, letterbox(Image.fromarray(wide), (3, 20, 20)))
+    assert after[10, 0].tolist() == [200, 0, 0]
+    assert after[0, 0].tolist() == [128, 128, 128]
+    assert before[10, 0].tolist() == [0, 0, 0]
+    assert (cropped.contract.fit, fitted.contract.fit) == ("crop", "letterbox")
+    assert cropped.split("test").digest != fitted.split("test").digest
+    assert fitted.fitted("letterbox") is fitted
+    assert np.array_equal(fitted.fitted("crop").split("test").images.read(0, 1)[0], before)
+
+
+def test_grey_images_are_letterboxed_too(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        Image.fromarray(np.full((4, 8), 7, np.uint8)).save(tmp_path / name)
+    images = load_folder(tmp_path, (1, 8, 8)).fitted("letterbox").split("test").images.read(0, 1)
+    assert images.shape == (1, 8, 8, 1)
+    assert set(images.ravel().tolist()) == {7, 128}

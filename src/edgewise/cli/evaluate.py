@@ -35,7 +35,7 @@ def command(artifact: Path, source: Source, split: str, device: str, as_json: bo
     """Accuracy of ARTIFACT on a labelled split, run on a device."""
     kind = target_of(artifact)
     contract = contract_of(artifact)
-    chosen = source.load(contract.shape).split(split)
+    chosen = source.load(contract.shape).fitted(contract.fit).split(split)
     if chosen.labels is None:
         raise UsageError(f"{source.name} has no labels; accuracy needs them.")
     with connect(device) as machine, progress_bars() as progress:

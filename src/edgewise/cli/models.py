@@ -93,7 +93,8 @@ def load_data(
             f"--input-shape says {shape} and {loaded.source} takes {known}; leave the option away."
         )
     dataset = source.load(shape or known, seed)
-    return dataset, contract_for(loaded, dataset)
+    contract = contract_for(loaded, dataset)
+    return dataset.fitted(contract.fit), contract
 
 
 def contract_without_data(asked: Asked, loaded: Loaded) -> Preprocessing:

@@ -1,14 +1,14 @@
 """What a data set is: images that can be read in batches, and disjoint splits of them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.data.objects import Objects
-from edgewise.data.preprocess import Floats, Preprocessing, Stored
+from edgewise.data.preprocess import Fit, Floats, Preprocessing, Stored
 from edgewise.errors import DataError, UsageError
 
 Labels = NDArray[np.int64]
@@ -24,6 +24,15 @@ class Images(Protocol):
 
         Or float32 (n, channels, height, width), where the contract says that they are finished.
         """
+        ...
+
+
+@runtime_checkable
+class ImageFiles(Images, Protocol):
+    """Images that are brought to the input's size when they are read."""
+
+    def fitted(self, fit: Fit) -> Images:
+        """The same images, brought there in that way."""
         ...
 
 
@@ -145,6 +154,18 @@ class Dataset:
                 return split
         known = ", ".join(split.name for split in self.splits)
         raise DataError(f"{self.name} has no split '{name}'; it has {known}.")
+
+    def fitted(self, fit: Fit) -> "Dataset":
+        """The same set with its image files brought to the input's size in that way."""
+        if fit == self.contract.fit:
+            return self
+        splits = tuple(
+            replace(one, images=one.images.fitted(fit), digest=f"{one.digest}, {fit}")
+            if isinstance(one.images, ImageFiles)
+            else one
+            for one in self.splits
+        )
+        return replace(self, contract=replace(self.contract, fit=fit), splits=splits)
 
     def joined(self, *names: str) -> Split:
         """Several labelled splits as one, in that order."""

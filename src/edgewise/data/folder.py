@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from edgewise import store
 from edgewise.data import splits
 from edgewise.data.dataset import Dataset, Split
-from edgewise.data.preprocess import Pixels, Preprocessing, Shape, natural
+from edgewise.data.letterbox import letterbox
+from edgewise.data.preprocess import Fit, Pixels, Preprocessing, Shape, natural
 from edgewise.errors import DataError, StorageError
 from edgewise.progress import Progress, silent
 
@@ -31,21 +32,25 @@ _LAYOUTS = (
 class FolderImages:
     """Image files, decoded a batch at a time: uint8 (n, height, width, channels).
 
-    An image is turned as its camera says, resized with its shape kept until it covers the input,
-    and cropped around its centre.
+    An image is turned as its camera says and resized with its shape kept: until it covers the
+    input, and cropped around its centre, or until it fits, letterboxed.
     """
 
     files: tuple[Path, ...]
     shape: Shape
+    fit: Fit = "crop"
 
     def __len__(self) -> int:
         return len(self.files)
 
     def read(self, start: int, stop: int) -> Pixels:
-        return np.stack([decode(file, self.shape) for file in self.files[start:stop]])
+        return np.stack([decode(file, self.shape, self.fit) for file in self.files[start:stop]])
+
+    def fitted(self, fit: Fit) -> "FolderImages":
+        return FolderImages(self.files, self.shape, fit)
 
 
-def decode(file: Path, shape: Shape) -> Pixels:
+def decode(file: Path, shape: Shape, fit: Fit = "crop") -> Pixels:
     """One image file as uint8 (height, width, channels).
 
     Raises DataError, naming the file, when it is corrupt, cut short, of another format, deeper
@@ -60,6 +65,8 @@ def decode(file: Path, shape: Shape) -> Pixels:
                 if image.mode not in MODES:
                     raise DataError(f"pixels of the kind {image.mode} are not of 8 bits")
                 upright = ImageOps.exif_transpose(image).convert("RGB" if channels == 3 else "L")
+            if fit == "letterbox":
+                return letterbox(upright, shape)[:, :, :channels]
             fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)
     except Exception as error:  # Pillow raises what the file's format dictates
         raise DataError(

@@ -13,6 +13,7 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Stored = Pixels | Floats
 Shape = tuple[int, int, int]  # channels, height, width
+Fit = Literal["crop", "letterbox"]
 
 # Of ImageNet's photographs (Deng et al. 2009), and of their grey values.
 _PHOTOGRAPHS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -39,7 +40,7 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     stored: Literal["uint8", "float32"] = "uint8"
-    fit: Literal["crop", "letterbox"] = "crop"
+    fit: Fit = "crop"
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:

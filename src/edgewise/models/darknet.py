@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise import store
-from edgewise.data.preprocess import Preprocessing, Shape
+from edgewise.data.preprocess import Preprocessing, Shape, whole
 from edgewise.errors import ModelError
 from edgewise.models.weights import Weights
 
@@ -103,9 +103,8 @@ def write_darknet(path: Path, module: nn.Module, header: Header | None = None) -
 
 
 def darknet_contract(shape: Shape) -> Preprocessing:
-    """What darknet's networks take: pixels from 0 to 1."""
-    channels, height, width = shape
-    return Preprocessing(height, width, channels, (0.0,) * channels, (1.0,) * channels)
+    """What darknet's networks take: whole images, letterboxed, pixels from 0 to 1."""
+    return whole(shape)
 
 
 def _header(handle: IO[bytes]) -> Header:
