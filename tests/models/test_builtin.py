@@ -64,6 +64,19 @@ def test_the_bundled_weights_are_small_and_what_their_record_says() -> None:
     assert json.dumps(record["result"]["curves"]).count("NaN") == 0
 
 
+def test_the_bundled_detector_is_what_the_studys_record_says() -> None:
+    path = BUILT_IN["yolov3"].weights
+    assert path is not None
+    assert path.stat().st_size < 6_000_000
+    record = read_record(path.with_suffix(".json"))
+    assert record["inputs"]["weights"] == digest_file(path)
+    assert record["result"]["artifact"]["ap50"]["value"] >= 0.8
+    assert record["request"]["settings"]["data"] == "composed-voc"
+    loaded = load_model("yolov3")
+    assert loaded.input_shape == (3, 160, 160)
+    assert sum(p.numel() for p in loaded.module.parameters()) == record["result"]["parameters"]
+
+
 def test_vgg_16_is_sixteen_less_the_two_layers_that_cifar_networks_leave_out() -> None:
     module = VGG16()
     convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]

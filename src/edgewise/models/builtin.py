@@ -34,7 +34,9 @@ class BuiltIn:
 BUILT_IN: Mapping[str, BuiltIn] = {
     "vgg16": BuiltIn(VGG16, (3, 32, 32), _FOLDER / "vgg16-w0.25-fashion-mnist.safetensors"),
     "autoencoder": BuiltIn(Autoencoder, (1, 28, 28), learns="images"),
-    "yolov3": BuiltIn(YOLOv3, (3, 416, 416), learns="objects", maps=3),
+    "yolov3": BuiltIn(
+        YOLOv3, (3, 416, 416), _FOLDER / "yolov3-w0.25-composed-voc.safetensors", "objects", maps=3
+    ),
     "yolov3-tiny": BuiltIn(YOLOv3Tiny, (3, 416, 416), learns="objects", maps=2),
 }
 
