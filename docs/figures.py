@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from docs import architecture, benchmarks, studies
+from docs import architecture, benchmarks, detections, studies
 from edgewise import store, units
 from edgewise.report import contents, rows, table, words
 from edgewise.report.rows import Row
@@ -25,6 +25,7 @@ def main() -> None:
     architecture.draw()
     draw_demo()
     benchmarks.write()
+    detections.write()
     studies.write()
     readme = ROOT / "README.md"
     store.write_bytes(readme, filled(readme.read_text()).encode())

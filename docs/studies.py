@@ -61,8 +61,17 @@ def page(name: str) -> str:
             for place, plot in enumerate(study.plots(found))
             if plot.curves
         ),
+        *_pictures(name),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _pictures(name: str) -> Iterator[str]:
+    """What a study has found, where that was drawn."""
+    file = f"{name}-detections.jpg"
+    if (ROOT / "docs" / "images" / file).is_file():
+        yield "## Detections"
+        yield f"![Detections of the float and of the int8 network, side by side](../images/{file})"
 
 
 def write() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from edgewise import store
 from edgewise.data import registry
 from edgewise.data.composed.pieces import photographs
-from edgewise.data.darknet import PHOTOGRAPHS
+from edgewise.data.darknet import PHOTOGRAPHS, class_names
 from edgewise.data.dataset import ArrayImages, Split
 from edgewise.data.letterbox import letterbox
 from edgewise.data.preprocess import whole
@@ -39,11 +39,13 @@ from edgewise.targets.target import Target
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.tasks.detection.agreement import agreement
 from edgewise.tasks.detection.decoder import Decoder
+from edgewise.tasks.detection.detections import Detections
 from edgewise.tasks.detection.suppression import Suppression
 
 MODEL = "yolov3-tiny"
 _SHAPE = (3, 416, 416)
 _SUPPRESSION = Suppression(score=0.1)
+_SHOWN = 0.25  # detections with a higher score are stored
 _PRUNED = (0.3, 0.5)  # of the links
 
 
@@ -74,9 +76,16 @@ def agreement_cell(bench: Bench) -> Any:
         reference = reference or found
         same = agreement(reference, found)
         file = {"size_bytes": export.size_bytes, "worst_code": export.worst}
-        rows.append({"name": name, "runtime": target.runtime, **file, **asdict(same)})
-    return {"rows": rows, "photographs": list(PHOTOGRAPHS), "calibrated": len(calibration),
-            "weights": store.digest_file(weights)}  # fmt: skip
+        shown = [_drawn(one) for one in found]
+        rows.append({"name": name, "runtime": target.runtime, **file, **asdict(same),
+                     "found": shown})  # fmt: skip
+    return {
+        "rows": rows,
+        "classes": list(class_names(folder / "coco.names")),
+        "photographs": list(PHOTOGRAPHS),
+        "calibrated": len(calibration),
+        "weights": store.digest_file(weights),
+    }
 
 
 def _wanted(network: Network) -> Iterator[tuple[Target, str, Recipe]]:
@@ -96,6 +105,15 @@ def _wanted(network: Network) -> Iterator[tuple[Target, str, Recipe]]:
         yield onnx, called, Recipe("pruned", (Fold(), links))
         small = Recipe("pruned-int8", (Fold(), links, Calibrate(), last))
         yield onnx, f"{called}, int8", small
+
+
+def _drawn(found: Detections) -> list[list[float]]:
+    """Class, score, left, top, right, bottom of what people would be shown."""
+    sure = found.above(_SHOWN)
+    return [
+        [int(label), round(float(score), 3), *(round(float(edge), 1) for edge in box)]
+        for label, score, box in zip(sure.classes, sure.scores, sure.boxes, strict=True)
+    ]
 
 
 def _split(name: str, images: list[Image.Image]) -> Split:
