@@ -15,7 +15,7 @@ SAYS = {
     "report": "tables, plots and the page, from stored results; runs nothing",
     "studies": "published studies: cells, and the paper's tables",
     "verify | pipeline | study": "a model to a bundle; checked again; a grid of cached cells",
-    "parity | spotting | audit | bundle | sensitivity | measure | inference | presets": (
+    "parity | spotting | closeness | audit | bundle | sensitivity | measure | inference | presets": (
         "what proves a result"
     ),
     "dispatch": "jobs for the worker on a device",
