@@ -12,7 +12,7 @@ from rich.text import Text
 
 from edgewise.report import figures
 from edgewise.report.parse import parse, printable
-from edgewise.report.table import MISSING
+from edgewise.report.cell import MISSING
 from edgewise.stats import Interval
 
 _LEAST = 14  # letters of a name before it is folded

@@ -35,7 +35,7 @@ def pack(seen: Seen, objects: Sequence[Objects] | None) -> bytes:
     """
     arrays = {field.name: to_rows(getattr(seen, field.name)) for field in fields(seen)}
     if objects is not None:
-        arrays["objects"] = _object_rows(objects)
+        arrays["objects"] = object_rows(objects)
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, images=np.int64(len(seen.network)), **arrays)
     return content.getvalue()
@@ -62,13 +62,18 @@ def to_rows(found: Sequence[Detections]) -> Rows:
     return _joined(parts)
 
 
-def differ(first: Sequence[Detections], second: Sequence[Detections]) -> int:
-    """In how many images two executors do not find exactly the same."""
+def differing(first: Sequence[Detections], second: Sequence[Detections]) -> int:
+    """In how many images two executors do not find exactly the same; raises DataError where there
+    are not as many.
+    """
+    if len(first) != len(second):
+        raise DataError(f"detections in {len(first)} images and in {len(second)}.")
     pairs = zip(first, second, strict=True)
     return sum(not np.array_equal(to_rows([one]), to_rows([other])) for one, other in pairs)
 
 
-def _object_rows(objects: Sequence[Objects]) -> Rows:
+def object_rows(objects: Sequence[Objects]) -> Rows:
+    """Rows (m, 7): image, class, difficult, left, top, right, bottom."""
     parts = [
         np.column_stack((np.full(len(one), place), one.classes, one.difficult, one.boxes))
         for place, one in enumerate(objects)

@@ -1,0 +1,143 @@
+"""Test images with what two variants find in them, side by side."""
+
+import base64
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from edgewise.errors import DataError, StorageError
+from edgewise.report import plot, words
+from edgewise.report.contents import Contents, Source
+from edgewise.report.rows import Row
+from edgewise.report.schema import Precisions
+from edgewise.tasks.detection.detections import Detections
+from edgewise.tasks.detection.stored import unpack
+
+SCORE = 0.3  # detections that are drawn
+_MOST = 6  # pictures of a page
+_SIDE = 2.6  # inches of a panel
+_LONGEST = 18
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image twice, as PNG in base64; alt, caption: what is on it."""
+
+    png: str
+    alt: str
+    caption: str
+    source: Source
+
+
+def pictures(contents: Contents, table: Sequence[Row]) -> list[Picture]:
+    """The first images with objects: the baseline's detections and the chosen variant's.
+
+    Raises StorageError where the files are not the bundle's, or hold something else.
+    """
+    row, recorded = words.chosen(table), contents.precision
+    if row is None or row.precision is None or recorded is None or not recorded.result.pictures:
+        return []
+    baseline = contents.precision_of(contents.baseline)
+    if baseline is None:
+        return []
+    pixels, places = _pixels(contents.raw(recorded.result.pictures))
+    names = (baseline.name, row.variant.name)
+    found = [_detections(contents, one.detections) for one in (baseline, row.precision)]
+    if len(places) and max(places) >= min(map(len, found)):
+        raise StorageError("the bundle's pictures are of images that nothing was found in.")
+    return [
+        _picture(image, names, [each[place] for each in found], recorded.result, recorded.source)
+        for image, place in zip(pixels[:_MOST], places, strict=False)
+    ]
+
+
+def _pixels(content: bytes) -> tuple[Pixels, list[int]]:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            pixels, places = stored["pixels"], [int(place) for place in stored["images"]]
+    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise StorageError(f"the bundle's pictures are not readable: {error!r}.") from error
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+        raise StorageError(f"pictures are uint8 pixels, not {pixels.dtype} of {pixels.shape}.")
+    if min(places, default=0) < 0 or len(places) != len(pixels):
+        raise StorageError("the bundle's pictures do not say which images they are.")
+    return pixels, places
+
+
+def _detections(contents: Contents, file: str) -> tuple[Detections, ...]:
+    try:
+        return unpack(contents.raw(file))[0].artifact
+    except DataError as error:
+        raise StorageError(f"{file}: {error}") from error
+
+
+def _picture(
+    image: Pixels,
+    names: Sequence[str],
+    found: Sequence[Detections],
+    result: Precisions,
+    source: Source,
+) -> Picture:
+    sure = [each.above(SCORE) for each in found]
+
+    def paint(figure: Figure) -> None:
+        for axes, name, each in zip(figure.subplots(1, 2), names, sure, strict=True):
+            _panel(axes, image, plot.elide(name, 2 * _LONGEST), each, result.classes)
+
+    content = plot.picture("png", (2 * _SIDE, _height(image)), paint)
+    said = [
+        f"{name}: {_listed(each, result.classes)}" for name, each in zip(names, sure, strict=True)
+    ]
+    return Picture(
+        base64.b64encode(content).decode(),
+        f"Detections of {names[0]} and {names[1]}. {'; '.join(said)}",
+        "; ".join(said),
+        source,
+    )
+
+
+def _height(image: Pixels) -> float:
+    shape = min(max(image.shape[0] / image.shape[1], 0.25), 4.0)
+    return _SIDE * shape + 0.35
+
+
+def _panel(
+    axes: Axes, image: Pixels, title: str, found: Detections, classes: Sequence[str]
+) -> None:
+    axes.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
+    axes.set_title(title, fontsize=10)
+    axes.set_axis_off()
+    for label, score, box in zip(found.classes, found.scores, found.boxes, strict=True):
+        left, top, right, bottom = (float(side) - 0.5 for side in box)  # pixels are drawn centred
+        colour = plot.SERIES[1 + int(label) % (len(plot.SERIES) - 1)]
+        axes.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour,
+                      linewidth=1.6, clip_on=True)
+        )  # fmt: skip
+        axes.text(
+            max(left, 0), max(top, 0), f"{plot.elide(_name(int(label), classes), _LONGEST)} {score:.2f}",
+            fontsize=7, color="white", va="bottom" if top > image.shape[0] / 12 else "top",
+            clip_on=True,
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
+        )  # fmt: skip
+
+
+def _listed(found: Detections, classes: Sequence[str]) -> str:
+    named = [_name(int(label), classes) for label in found.classes]
+    counts = {name: named.count(name) for name in dict.fromkeys(named)}
+    shown = ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in counts.items())
+    return shown or "nothing"
+
+
+def _name(label: int, classes: Sequence[str]) -> str:
+    return classes[label] if label < len(classes) else str(label)
