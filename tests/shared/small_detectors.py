@@ -64,6 +64,7 @@ def detector(kind: type[Detector] = Declared, seed: int = 0) -> Detector:
     made(torch.from_numpy(images_with_boxes(32, 99)[0]).permute(0, 3, 1, 2) / 255.0)
     for output in (made.coarse, made.fine):
         torch.nn.init.normal_(output.weight, 0.0, 0.5)
+        assert output.bias is not None
         torch.nn.init.zeros_(output.bias)
     return made.eval()
 

@@ -14,6 +14,7 @@ from edgewise.errors import ModelError
 from edgewise.graph.network import Network, output_names
 from edgewise.inference import stream_outputs
 from edgewise.pipeline.manifest import Made
+from edgewise.pipeline.pictures import class_names, save_pictures
 from edgewise.pipeline.scoring import Scoring
 from edgewise.pipeline.work import Work
 from edgewise.tasks.detection.decoder import Decoder
@@ -47,8 +48,16 @@ class Near(Scoring):
             "outputs": list(output_names(len(entries[0]["outputs"]))),
             "decoder": None if self.decoder is None else self.decoder.to_json(),
             "suppression": None if self.decoder is None else self.suppression.to_json(),
+            **self._shown(work),
             "variants": entries,
         }
+
+    def _shown(self, work: Work) -> Mapping[str, Any]:
+        """What a page needs to show detections."""
+        if self.decoder is None:
+            return {}
+        names = class_names(work, self.decoder.classes)
+        return {"classes": names, "pictures": save_pictures(work, [True] * len(work.test))}
 
     def _entry(self, work: Work, variant: Made) -> dict[str, Any]:
         parts: list[Energies] = []

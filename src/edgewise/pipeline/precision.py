@@ -1,26 +1,21 @@
 """Variants by how well they find objects."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
-
-import numpy as np
 
 from edgewise import spotting, store
 from edgewise.data.objects import Objects
 from edgewise.dispatch import Variant
 from edgewise.inference import run_detector
 from edgewise.pipeline.manifest import Made
+from edgewise.pipeline.pictures import class_names, save_pictures
 from edgewise.pipeline.scoring import Scoring
 from edgewise.pipeline.work import Work
 from edgewise.spotting import Judged
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.tasks.detection.stored import Found, Seen, pack
 from edgewise.tasks.detection.suppression import Suppression
-
-PICTURES = "records/pictures.npz"
-_PICTURES = 8  # images that a page can show
 
 
 @final
@@ -50,12 +45,12 @@ class Precision(Scoring):
             work.progress("judge detections", done, len(seen))
         return {
             **work.head(),
-            "classes": _names(work.request.data.classes, classes),
+            "classes": class_names(work, classes),
             "objects": int(sum((~one.difficult).sum() for one in self.objects)),
             "decoder": self.decoder.to_json(),
             "suppression": self.suppression.to_json(),
             "variants": entries,
-            "pictures": _save_pictures(work, self.objects),
+            "pictures": save_pictures(work, [len(one) > 0 for one in self.objects]),
         }
 
     def _seen(self, work: Work, variant: Made, floats: Found) -> Seen:
@@ -71,20 +66,3 @@ class Precision(Scoring):
     def _find(self, work: Work, name: str, network: Any) -> Found:
         reading = (self.decoder, self.suppression)
         return spotting.find(network, work.test, reading, work.progress, f"score {name}")
-
-
-def _names(known: Sequence[str], classes: int) -> list[str]:
-    """Of every class; its number where the data do not name it."""
-    return [known[place] if place < len(known) else str(place) for place in range(classes)]
-
-
-def _save_pictures(work: Work, objects: Sequence[Objects]) -> str | None:
-    """The first images with objects, as they are stored; None where they are no pixels."""
-    if work.request.contract.stored != "uint8":
-        return None
-    places = [place for place, one in enumerate(objects) if len(one)][:_PICTURES]
-    pixels = [work.test.images.read(place, place + 1) for place in places]
-    content = io.BytesIO()
-    np.savez_compressed(content, pixels=np.concatenate(pixels), images=np.array(places))
-    store.write_bytes(work.folder / PICTURES, content.getvalue())
-    return PICTURES

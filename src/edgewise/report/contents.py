@@ -53,7 +53,7 @@ class Recorded(Generic[Result]):
 
 @dataclass(frozen=True)
 class Contents:
-    """A bundle. accuracy, precision or closeness says how good variants are; measurement: None where
+    """A bundle. accuracy, precision or closeness: how good variants are; measurement: None where
     nothing was measured, or only on an emulated device; folder, files: where, and SHA-256 by name.
     """
 

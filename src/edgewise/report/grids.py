@@ -16,7 +16,7 @@ from edgewise.report.schema import (
     LayerSensitivity,
     Sensitivity,
 )
-from edgewise.report.table import columns
+from edgewise.report.table import visible
 from edgewise.series.measurement import Statistics
 from edgewise.series.series import Series
 from edgewise.stats import Interval
@@ -24,9 +24,9 @@ from edgewise.stats import Interval
 
 def main(table: Sequence[Row]) -> Grid:
     """The main table."""
-    shown = columns(table)
+    known = visible(table)
     return Grid(
-        tuple(shown), tuple(tuple(column(row) for column in shown.values()) for row in table)
+        tuple(known), tuple(tuple(column(row) for column in known.values()) for row in table)
     )
 
 

@@ -14,7 +14,7 @@ from edgewise.report.cell import MISSING
 from edgewise.report.contents import Contents, load
 from edgewise.report.parse import printable
 from edgewise.report.rows import Row, rows
-from edgewise.report.table import NOTES, columns
+from edgewise.report.table import NOTES, visible
 
 NAME = "report.html"
 _HERE = Path(__file__).parent
@@ -55,7 +55,7 @@ def compose(contents: Contents, table: Sequence[Row]) -> str:
             chosen=words.chosen(table),
             main=shown["Results"],
             plots=parts.cost_plots(contents, table),
-            notes={heading: NOTES[heading] for heading in columns(table) if heading in NOTES},
+            notes={heading: NOTES[heading] for heading in visible(table) if heading in NOTES},
             merit=words.merit(contents),
             three_ways=shown.get("Three ways"),
             classes=shown.get("Classes"),
@@ -78,9 +78,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        units=units, share=figures.share, short=_SHORT, missing=MISSING
-    )
+    environment.globals.update(units=units, share=figures.share, short=_SHORT, missing=MISSING)
     return environment
 
 

@@ -4,7 +4,7 @@ import base64
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from edgewise.errors import DataError, StorageError
 from edgewise.report import plot, words
-from edgewise.report.contents import Contents, Source
+from edgewise.report.contents import Contents, Recorded, Source
 from edgewise.report.rows import Row
-from edgewise.report.schema import Precisions
+from edgewise.report.schema import Closenesses, Precisions
 from edgewise.tasks.detection.detections import Detections
 from edgewise.tasks.detection.stored import unpack
 
@@ -40,23 +40,20 @@ class Picture:
 
 
 def pictures(contents: Contents, table: Sequence[Row]) -> list[Picture]:
-    """The first images with objects: the baseline's detections and the chosen variant's.
+    """Some test images: the baseline's detections and the chosen variant's.
 
     Raises StorageError where the files are not the bundle's, or hold something else.
     """
-    row, recorded = words.chosen(table), contents.precision
-    if row is None or row.precision is None or recorded is None or not recorded.result.pictures:
-        return []
-    baseline = contents.precision_of(contents.baseline)
-    if baseline is None:
+    row, baseline = words.chosen(table), next(each for each in table if each.is_baseline)
+    recorded = contents.precision or contents.closeness
+    if row is None or recorded is None or recorded.result.pictures is None:
         return []
     pixels, places = _pixels(contents.raw(recorded.result.pictures))
-    names = (baseline.name, row.variant.name)
-    found = [_detections(contents, one.detections) for one in (baseline, row.precision)]
-    if len(places) and max(places) >= min(map(len, found)):
+    found = {one.variant.name: _detections(contents, one) for one in (baseline, row)}
+    if len(places) and max(places) >= min(map(len, found.values())):
         raise StorageError("the bundle's pictures are of images that nothing was found in.")
     return [
-        _picture(image, names, [each[place] for each in found], recorded.result, recorded.source)
+        _picture(image, {name: each[place] for name, each in found.items()}, recorded)
         for image, place in zip(pixels[:_MOST], places, strict=False)
     ]
 
@@ -74,7 +71,11 @@ def _pixels(content: bytes) -> tuple[Pixels, list[int]]:
     return pixels, places
 
 
-def _detections(contents: Contents, file: str) -> tuple[Detections, ...]:
+def _detections(contents: Contents, row: Row) -> tuple[Detections, ...]:
+    known = row.precision or row.closeness
+    file = None if known is None else known.detections
+    if file is None:
+        raise StorageError(f"nothing says what '{row.variant.name}' finds in the pictures.")
     try:
         return unpack(contents.raw(file))[0].artifact
     except DataError as error:
@@ -83,32 +84,25 @@ def _detections(contents: Contents, file: str) -> tuple[Detections, ...]:
 
 def _picture(
     image: Pixels,
-    names: Sequence[str],
-    found: Sequence[Detections],
-    result: Precisions,
-    source: Source,
+    found: Mapping[str, Detections],
+    recorded: Recorded[Precisions] | Recorded[Closenesses],
 ) -> Picture:
-    sure = [each.above(SCORE) for each in found]
+    sure = {name: each.above(SCORE) for name, each in found.items()}
+    classes = recorded.result.classes
 
     def paint(figure: Figure) -> None:
-        for axes, name, each in zip(figure.subplots(1, 2), names, sure, strict=True):
-            _panel(axes, image, plot.elide(name, 2 * _LONGEST), each, result.classes)
+        for axes, (name, each) in zip(figure.subplots(1, 2), sure.items(), strict=True):
+            _panel(axes, image, plot.elide(name, 2 * _LONGEST), each, classes)
 
     content = plot.picture("png", (2 * _SIDE, _height(image)), paint)
-    said = [
-        f"{name}: {_listed(each, result.classes)}" for name, each in zip(names, sure, strict=True)
-    ]
-    return Picture(
-        base64.b64encode(content).decode(),
-        f"Detections of {names[0]} and {names[1]}. {'; '.join(said)}",
-        "; ".join(said),
-        source,
-    )
+    said = "; ".join(f"{name}: {_listed(each, classes)}" for name, each in sure.items())
+    png = base64.b64encode(content).decode()
+    return Picture(png, f"What is found. {said}", said, recorded.source)
 
 
 def _height(image: Pixels) -> float:
-    shape = min(max(image.shape[0] / image.shape[1], 0.25), 4.0)
-    return _SIDE * shape + 0.35
+    shape: float = image.shape[0] / image.shape[1]
+    return _SIDE * min(max(shape, 0.25), 4.0) + 0.35
 
 
 def _panel(
@@ -120,13 +114,14 @@ def _panel(
     for label, score, box in zip(found.classes, found.scores, found.boxes, strict=True):
         left, top, right, bottom = (float(side) - 0.5 for side in box)  # pixels are drawn centred
         colour = plot.SERIES[1 + int(label) % (len(plot.SERIES) - 1)]
+        name = plot.elide(_name(int(label), classes), _LONGEST)
         axes.add_patch(
             Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour,
                       linewidth=1.6, clip_on=True)
         )  # fmt: skip
         axes.text(
-            max(left, 0), max(top, 0), f"{plot.elide(_name(int(label), classes), _LONGEST)} {score:.2f}",
-            fontsize=7, color="white", va="bottom" if top > image.shape[0] / 12 else "top",
+            max(left, 0), max(top, 0), f"{name} {score:.2f}", fontsize=7, color="white",
+            va="bottom" if top > image.shape[0] / 12 else "top",
             clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
         )  # fmt: skip

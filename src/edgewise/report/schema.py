@@ -199,17 +199,20 @@ class Closeness:
     outputs: tuple[OutputNoise, ...]
     agreement_with_simulation: Repeated | None = None
     agreement_with_float: Repeated | None = None
+    detections: str | None = None
 
 
 @dataclass(frozen=True)
 class Closenesses:
-    """Closeness of all variants on the same images. outputs: names."""
+    """Closeness of all variants on the same images. outputs, classes: names; pictures: a file."""
 
     split: str
     images: int
     data: str
     outputs: tuple[str, ...]
     variants: tuple[Closeness, ...]
+    classes: tuple[str, ...] = ()
+    pictures: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edgewise import units
 from edgewise.report import detector, figures, near
-from edgewise.report.cell import Cell, interval_cell, number_cell
+from edgewise.report.cell import MISSING, Cell, interval_cell, number_cell
 from edgewise.report.rows import Row, is_tie
 from edgewise.stats import Interval
 
@@ -133,6 +133,18 @@ def columns(table: Sequence[Row]) -> Columns:
     return {"variant": _variant, **merit, **COSTS}
 
 
+def visible(table: Sequence[Row]) -> Columns:
+    """The columns without those that are empty in every row; of a classifier they all stay."""
+    known = columns(table)
+    if "accuracy" in known:
+        return known
+    return {
+        heading: column
+        for heading, column in known.items()
+        if any(column(row).text != MISSING for row in table)
+    }
+
+
 def cells(row: Row) -> dict[str, Cell]:
     """All cells of a row by heading."""
     return {heading: column(row) for heading, column in columns((row,)).items()}
@@ -155,30 +167,31 @@ def to_json(table: Sequence[Row]) -> list[dict[str, Any]]:
 
 def to_markdown(table: Sequence[Row], title: str) -> str:
     """A Markdown table under its title; names cannot break out of their cells."""
-    headings = columns(table)
-    lines = [title, "", _line(headings), _line("---" for _ in headings)]
+    known = visible(table)
+    lines = [title, "", _line(known), _line("---" for _ in known)]
     for row in table:
-        lines.append(_line(_escaped(_flat(cell)) for cell in cells(row).values()))
+        lines.append(_line(_escaped(_flat(column(row))) for column in known.values()))
     return "\n".join(lines) + "\n"
 
 
 def to_rich(table: Sequence[Row], title: str) -> Group:
     """The table for a terminal: variants side by side, a few at a time."""
     blocks = [table[first : first + _ACROSS] for first in range(0, len(table), _ACROSS)]
-    return Group(Text(title, style="bold"), *(_block(block) for block in blocks))
+    known = visible(table)
+    return Group(Text(title, style="bold"), *(_block(block, known) for block in blocks))
 
 
-def _block(table: Sequence[Row]) -> Table:
-    shown = Table(box=box.SIMPLE_HEAD)
-    lines = zip(columns(table), *(cells(row).values() for row in table), strict=True)
-    for place, (heading, *block) in enumerate(lines):
+def _block(table: Sequence[Row], known: Columns) -> Table:
+    block = Table(box=box.SIMPLE_HEAD)
+    for place, (heading, column) in enumerate(known.items()):
+        line = [_stacked(column(row)) for row in table]
         if place == 0:
-            shown.add_column(heading)
-            for cell in block:
-                shown.add_column(_stacked(cell), justify="right", overflow="fold")
+            block.add_column(heading)
+            for cell in line:
+                block.add_column(cell, justify="right", overflow="fold")
         else:
-            shown.add_row(heading, *(_stacked(cell) for cell in block))
-    return shown
+            block.add_row(heading, *line)
+    return block
 
 
 def _cell_json(cell: Cell) -> dict[str, Any] | None:
