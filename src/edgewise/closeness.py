@@ -5,9 +5,6 @@ every figure follows from them.
 """
 
 import hashlib
-import io
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.data.npz import from_npz, to_npz
 from edgewise.errors import DataError
 
 Floats = NDArray[np.float32]
@@ -73,18 +71,15 @@ class Energies:
 
     def to_bytes(self) -> bytes:
         """As a file of arrays."""
-        content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **asdict(self))
-        return content.getvalue()
+        return to_npz(asdict(self))
 
     @staticmethod
     def from_bytes(content: bytes) -> "Energies":
         """What `to_bytes` wrote; raises DataError where the file is another or damaged."""
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                return Energies(*(stored[field.name] for field in fields(Energies)))
-        except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"these are no stored energies of outputs: {error!r}.") from error
+        stored = from_npz(content)
+        if missing := {field.name for field in fields(Energies)} - set(stored):
+            raise DataError(f"these are no energies of outputs: without {', '.join(missing)}.")
+        return Energies(*(stored[field.name] for field in fields(Energies)))
 
 
 def digests(outputs: Outputs) -> NDArray[np.uint8]:

@@ -1,11 +1,11 @@
 """Test images that a page can show, kept in the bundle because a report reads nothing else."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 
 from edgewise import store
+from edgewise.data.npz import to_npz
 from edgewise.pipeline.work import Work
 
 PICTURES = "records/pictures.npz"
@@ -24,9 +24,8 @@ def save_pictures(work: Work, chosen: Sequence[bool]) -> str | None:
         for one in pixels
     ):
         return None
-    content = io.BytesIO()
-    np.savez_compressed(content, pixels=np.concatenate(pixels), images=np.array(places))
-    store.write_bytes(work.folder / PICTURES, content.getvalue())
+    content = to_npz({"pixels": np.concatenate(pixels), "images": np.array(places)})
+    store.write_bytes(work.folder / PICTURES, content)
     return PICTURES
 
 

@@ -1,9 +1,6 @@
 """Test images with what two variants find in them, side by side."""
 
 import base64
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from edgewise.data.npz import from_npz
 from edgewise.errors import DataError, StorageError
 from edgewise.report import plot, words
 from edgewise.report.contents import Contents, Recorded, Source
@@ -60,9 +58,9 @@ def pictures(contents: Contents, table: Sequence[Row]) -> list[Picture]:
 
 def _pixels(content: bytes) -> tuple[Pixels, list[int]]:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            pixels, places = stored["pixels"], [int(place) for place in stored["images"]]
-    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        stored = from_npz(content)
+        pixels, places = stored["pixels"], [int(place) for place in stored["images"]]
+    except (DataError, KeyError, TypeError, ValueError) as error:
         raise StorageError(f"the bundle's pictures are not readable: {error!r}.") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
         raise StorageError(f"pictures are uint8 pixels, not {pixels.dtype} of {pixels.shape}.")

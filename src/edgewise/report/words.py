@@ -241,7 +241,9 @@ def _near(closeness: Closeness, images: str) -> str:
     known = [one.artifact_db for one in closeness.outputs if one.artifact_db is not None]
     text = f"its outputs are those of the float network on {images}"
     if known:
-        text = f"its noisiest output is {min(known):.1f} dB above its noise on {images}"
+        text = (
+            f"the signal of its noisiest output is {min(known):.1f} dB above the noise on {images}"
+        )
     repeated = closeness.agreement_with_float
     if repeated is None or not repeated.of:
         return text

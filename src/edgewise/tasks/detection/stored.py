@@ -1,13 +1,11 @@
 """What three executors find in the same images, and the objects there, as one file of arrays."""
 
-import io
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from edgewise.data.npz import from_npz, to_npz
 from edgewise.data.objects import Objects
 from edgewise.errors import DataError
 from edgewise.tasks.detection.detections import COLUMNS, Detections, Rows, from_rows
@@ -36,19 +34,17 @@ def pack(seen: Seen, objects: Sequence[Objects] | None) -> bytes:
     arrays = {field.name: to_rows(getattr(seen, field.name)) for field in fields(seen)}
     if objects is not None:
         arrays["objects"] = object_rows(objects)
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, images=np.int64(len(seen.network)), **arrays)
-    return content.getvalue()
+    return to_npz({"images": np.array(len(seen.network)), **arrays})
 
 
 def unpack(content: bytes) -> tuple[Seen, tuple[Objects, ...] | None]:
     """What `pack` wrote; raises DataError where the file is another or damaged."""
+    stored = from_npz(content)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            images = int(stored["images"])
-            found = [from_rows(stored[field.name], images) for field in fields(Seen)]
-            objects = _objects(stored["objects"], images) if "objects" in stored else None
-    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        images = int(stored["images"])
+        found = [from_rows(stored[field.name], images) for field in fields(Seen)]
+        objects = _objects(stored["objects"], images) if "objects" in stored else None
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"these are no stored detections: {error!r}.") from error
     return Seen(*found), objects
 
