@@ -19,7 +19,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     known = {"shapes": lambda folder: boxed_data(), "plain": lambda folder: plain_data()}
     for name, load in known.items():
         (tmp_path / "data" / name).mkdir(parents=True)
-        monkeypatch.setitem(registry.KNOWN, name, Known(load, name, {}, "none"))  # type: ignore[arg-type, index]
+        monkeypatch.setitem(registry.KNOWN, name, Known(load, name, {}, "none"))
     return tmp_path / "data"
 
 
@@ -38,7 +38,7 @@ def compressed(
 
 
 def test_an_artifact_is_evaluated_as_its_bundle_says(
-    said: Said, own: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    said: Said, own: Path, root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     code, _, err = compressed(said, own, root, out, "--calibration-images", "5")
@@ -55,7 +55,7 @@ def test_an_artifact_is_evaluated_as_its_bundle_says(
     assert [one["name"] for one in found["classes"]] == list(CLASSES)
     assert [one["ap50"] for one in found["classes"]] == [one["ap50"] for one in entry["classes"]]
     assert main(list(asked)) == 0
-    shown = capsys.readouterr().out
+    shown = capfd.readouterr().out
     for text in ("mAP@0.5", "AP75", "COCO AP", "circle <b>", "recall"):
         assert text in shown
     assert main(["verify", str(out), "--data", "shapes", "--root", str(root)]) == 0
@@ -94,7 +94,7 @@ def test_a_detector_that_declares_nothing_is_told_what_is_missing(
 
 
 def test_inspect_says_what_is_proposed(
-    said: Said, own: Path, capsys: pytest.CaptureFixture[str]
+    said: Said, own: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shape = ("--input-shape", "3,64,64")
     _, answer, _ = said("inspect", f"{own}:plain", *shape)
@@ -106,7 +106,7 @@ def test_inspect_says_what_is_proposed(
     assert set(answer["result"]["regions"]) == {"body", "head"}
     for factory, told in (("plain", True), ("declared", False)):
         assert main(["inspect", f"{own}:{factory}", *shape]) == 0
-        assert ("proposed" in " ".join(capsys.readouterr().out.split())) is told
+        assert ("proposed" in " ".join(capfd.readouterr().out.split())) is told
 
 
 def test_more_calibration_images_than_there_are_is_refused(

@@ -1,11 +1,13 @@
-import io
+from typing import Any
 
 import numpy as np
 import pytest
 from detection_cases import judged
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from edgewise.data.npz import to_npz
 from edgewise.errors import DataError
 from edgewise.tasks.detection.stored import Seen, differing, object_rows, pack, to_rows, unpack
 
@@ -44,16 +46,17 @@ def test_what_is_no_store_of_detections_is_refused(harm: str) -> None:
         content = content[:-200]
     else:
         rows = to_rows(found)
-        arrays = {"images": np.int64(4), "network": rows, "simulation": rows, "artifact": rows}
         there = object_rows(objects)
-        changed = {
+        arrays: dict[str, NDArray[Any]] = {
+            "images": np.array(4), "network": rows, "simulation": rows, "artifact": rows,
+            "objects": there,
+        }  # fmt: skip
+        changed: dict[str, dict[str, NDArray[Any]]] = {
             "other": {"network": np.array(["x"])},
-            "images": {"images": np.int64(1)},
+            "images": {"images": np.array(1)},
             "order": {"objects": there[::-1]},
             "shape": {"objects": there[:, :3]},
-        }[harm]
-        stream = io.BytesIO()
-        np.savez(stream, allow_pickle=False, **{**arrays, "objects": there, **changed})  # type: ignore[arg-type]
-        content = stream.getvalue()
+        }
+        content = to_npz({**arrays, **changed[harm]})
     with pytest.raises(DataError):
         unpack(content)
