@@ -15,7 +15,7 @@ SAYS = {
     "report": "tables, plots and the page, from stored results; runs nothing",
     "studies": "published studies: cells, and the paper's tables",
     "verify | pipeline | study": "a model to a bundle; checked again; a grid of cached cells",
-    "parity | spotting | closeness | audit | bundle | sensitivity | measure | inference | presets": (
+    "parity | spotting | audit | bundle | sensitivity | measure | inference | presets": (
         "what proves a result"
     ),
     "dispatch": "jobs for the worker on a device",
@@ -72,7 +72,7 @@ def _row(axes: matplotlib.axes.Axes, index: int, row: str) -> None:
         )  # fmt: skip
         axes.add_patch(box)
         axes.text(left + width / 2, index + 0.47, name, ha="center", va="center", color=_INK,
-                  fontsize=9 if len(names) < 5 else 7.5)  # fmt: skip
+                  fontsize=9 if len(names) < 5 else 7)  # fmt: skip
         left += width + gap
     axes.text(54.5, index + 0.47, SAYS[row], va="center", color=_INK, fontsize=8.5)
 

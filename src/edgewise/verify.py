@@ -11,7 +11,6 @@ import numpy as np
 
 from edgewise import spotting, store
 from edgewise.bundle import Bundle, verify_hashes
-from edgewise.closeness import Energies, digests
 from edgewise.data.dataset import Dataset, Split
 from edgewise.data.preprocess import Preprocessing
 from edgewise.devices.device import Device
@@ -21,6 +20,7 @@ from edgewise.inference import run_artifact, run_detector, stream_outputs
 from edgewise.parity import Predictions, classes_of, compare
 from edgewise.progress import Progress
 from edgewise.series.files import load_series
+from edgewise.tasks.closeness import Energies, digests
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.tasks.detection.stored import differing, object_rows, unpack
 from edgewise.tasks.detection.suppression import Suppression

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from edgewise import spotting, store
-from edgewise.closeness import Energies
 from edgewise.data.preprocess import Floats
 from edgewise.errors import ModelError
 from edgewise.graph.network import Network, output_names
@@ -17,6 +16,7 @@ from edgewise.pipeline.manifest import Made
 from edgewise.pipeline.pictures import class_names, save_pictures
 from edgewise.pipeline.scoring import Scoring
 from edgewise.pipeline.work import Work
+from edgewise.tasks.closeness import Energies
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.tasks.detection.detections import Detections
 from edgewise.tasks.detection.stored import Seen, pack

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgewise.closeness import Energies, digests
 from edgewise.errors import DataError
+from edgewise.tasks.closeness import Energies, digests
 
 
 def outputs(seed: int, images: int, noise: float = 0.0) -> list[NDArray[np.float32]]:
