@@ -32,4 +32,4 @@ def save_pictures(work: Work, chosen: Sequence[bool]) -> str | None:
 def class_names(work: Work, classes: int) -> list[str]:
     """Of every class that a detector knows; its number where data name others or none."""
     known = work.request.data.classes
-    return list(known) if len(known) == classes else [str(place) for place in range(classes)]
+    return list(known) if len(known) == classes else [f"class {place}" for place in range(classes)]

@@ -100,7 +100,7 @@ def _picture(
 
 def _height(image: Pixels) -> float:
     shape: float = image.shape[0] / image.shape[1]
-    return _SIDE * min(max(shape, 0.25), 4.0) + 0.35
+    return _SIDE * min(max(shape, 0.25), 4.0) + 0.22
 
 
 def _panel(
