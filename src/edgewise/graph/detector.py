@@ -6,6 +6,7 @@ finer ones (Lin et al. 2017), and its heads make the outputs, each of them one.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from glob import escape
 from typing import Any
 
 from torch import fx
@@ -29,9 +30,10 @@ def with_proposals(network: Network, declares_outputs: bool) -> Network:
         return network
     found: dict[str, Any] = {}
     if not network.regions:
-        found["regions"] = propose_regions(network.module)
+        regions = propose_regions(network.module)
+        found["regions"] = {name: tuple(map(escape, paths)) for name, paths in regions.items()}
     if not declares_outputs:
-        found["float_outputs"] = output_layers(network.module)
+        found["float_outputs"] = tuple(map(escape, output_layers(network.module)))
     return replace(network, **found, proposed=frozenset(found))
 
 
