@@ -72,7 +72,7 @@ def _row(axes: matplotlib.axes.Axes, index: int, row: str) -> None:
         )  # fmt: skip
         axes.add_patch(box)
         axes.text(left + width / 2, index + 0.47, name, ha="center", va="center", color=_INK,
-                  fontsize=9 if len(names) < 5 else 7.5)  # fmt: skip
+                  fontsize=9 if len(names) < 5 else 7)  # fmt: skip
         left += width + gap
     axes.text(54.5, index + 0.47, SAYS[row], va="center", color=_INK, fontsize=8.5)
 

@@ -18,7 +18,7 @@ from edgewise.devices.local import LocalDevice
 from edgewise.errors import ExportError, ModelError, StorageError, UsageError
 from edgewise.measure import QUICK
 from edgewise.models.load import Loaded
-from edgewise.pipeline import compress as pipeline
+from edgewise.pipeline import classes
 from edgewise.pipeline.compress import compress
 from edgewise.pipeline.request import Request, contract_for
 from edgewise.presets import FP16, INT8
@@ -222,7 +222,7 @@ def test_a_failure_in_the_last_variant_leaves_nothing(
     def failing(*_: Any) -> None:
         raise ExportError("on purpose")
 
-    monkeypatch.setattr(pipeline, "run_artifact", failing)
+    monkeypatch.setattr(classes, "run_artifact", failing)
     with pytest.raises(ExportError, match="on purpose"):
         compress(request_for(tmp_path / "out"), silent)
     assert list(tmp_path.iterdir()) == []

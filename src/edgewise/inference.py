@@ -61,10 +61,25 @@ def run_outputs(
 ) -> tuple[Floats, ...]:
     """All outputs of the artifact for every image of the split, on the device: (n, ...) float32.
 
+    See stream_outputs.
+    """
+    parts = stream_outputs(device, artifact, split, contract, progress, runtime)
+    return tuple(map(np.concatenate, zip(*(outputs for _, outputs in parts), strict=True)))
+
+
+def stream_outputs(
+    device: Device,
+    artifact: Path,
+    split: Split,
+    contract: Preprocessing,
+    progress: Progress,
+    runtime: str = "onnxruntime",
+) -> Iterator[tuple[tuple[int, int], tuple[Floats, ...]]]:
+    """First and last image, and all outputs for these, float32, one part of a split after another.
+
     Images go there in chunks, as stored pixels; the device prepares them by the same contract.
     Raises ExportError, naming the first image, when an output is not finite.
     """
-    parts: list[tuple[Floats, ...]] = []
     variant = Variant(artifact.name, artifact, runtime)
     for (start, stop), answer, rows in _answers(device, variant, split, contract, progress):
         if len(rows) != stop - start:
@@ -77,8 +92,7 @@ def run_outputs(
                 f"{artifact.name} gives values that are not finite, first for image "
                 f"{start + wrong[0]} of {split.name}; its weights or scales are not sound."
             )
-        parts.append(_outputs(rows, answer, device))
-    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+        yield (start, stop), _outputs(rows, answer, device)
 
 
 def run_detector(

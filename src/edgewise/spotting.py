@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgewise.data.dataset import Split
+from edgewise.data.dataset import Dataset, Split
 from edgewise.data.objects import Objects
-from edgewise.errors import ModelError
+from edgewise.data.preprocess import Preprocessing
+from edgewise.errors import ModelError, UsageError
 from edgewise.graph.network import Network
 from edgewise.progress import Progress
 from edgewise.tasks.classification import Estimate
+from edgewise.tasks.detection.agreement import agreement
 from edgewise.tasks.detection.bootstrap import mean_precision, paired_difference
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.tasks.detection.detections import Detections
 from edgewise.tasks.detection.matching import Matches, match
 from edgewise.tasks.detection.precision import precision
 from edgewise.tasks.detection.protocol import Protocol, coco, voc
+from edgewise.tasks.detection.stored import Seen
 from edgewise.tasks.detection.suppression import Suppression, detect
 
 Found = Sequence[Detections]
@@ -55,18 +58,75 @@ class Judged:
             for name, matches in self.matches.items()
         }
 
-    def by_class(self, names: Sequence[str]) -> list[dict[str, Any]]:
+    def by_class(self) -> list[dict[str, float | None]]:
         """Of each class its average precision and recall at 0.5; None without objects of it."""
         found = precision(self.matches["ap50"])
         return [
-            {"name": name, "ap50": _known(average), "recall": _known(recall)}
-            for name, average, recall in zip(names, found.average[0], found.recall[0], strict=True)
+            {"ap50": _known(average), "recall": _known(recall)}
+            for average, recall in zip(found.average[0], found.recall[0], strict=True)
         ]
 
 
 def to_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     """Estimates as records store them."""
     return {name: asdict(one) for name, one in estimates.items()}
+
+
+def compare(
+    seen: Seen, baseline: Judged, objects: Sequence[Objects], classes: int
+) -> dict[str, Any]:
+    """Every figure of one variant; baseline: the artifact that it is held against.
+
+    Metrics by each executor, the difference of the artifacts, agreement, and the artifact's
+    average precision and recall class by class.
+    """
+    ours = Judged.of(seen.artifact, objects, classes)
+    judged = {
+        "network": Judged.of(seen.network, objects, classes),
+        "simulation": Judged.of(seen.simulation, objects, classes),
+        "artifact": ours,
+    }
+    return {
+        **{name: to_json(one.estimates()) for name, one in judged.items()},
+        "difference": to_json(ours.less(baseline)),
+        **agreements(seen),
+        "classes": ours.by_class(),
+    }
+
+
+def agreements(seen: Seen) -> dict[str, Any]:
+    """How much of what the network and the simulation are sure of the artifact finds too."""
+    return {
+        "agreement_with_simulation": asdict(agreement(seen.simulation, seen.artifact)),
+        "agreement_with_float": asdict(agreement(seen.network, seen.artifact)),
+    }
+
+
+def to_be_found(
+    data: Dataset, split: Split, contract: Preprocessing, decoder: Decoder
+) -> tuple[Objects, ...] | None:
+    """The objects of a split of `data`; None where there are none to judge a detector by.
+
+    Raises UsageError where boxes are not in pixels of the network's input, or classes are not those
+    that the detector knows.
+    """
+    objects = split.objects
+    if objects is None or all(one.difficult.all() for one in objects):
+        return None
+    stored = split.images.read(0, 1).shape
+    size = stored[2:] if contract.stored == "float32" else stored[1:3]
+    if size != (contract.height, contract.width):
+        raise UsageError(
+            f"boxes of {data.name} are in pixels of images of {size[0]}x{size[1]}, and the network "
+            f"takes {contract.height}x{contract.width}; use a network for images of that size."
+        )
+    most = max([len(data.classes), *(1 + int(one.classes.max(initial=-1)) for one in objects)])
+    if most != decoder.classes:
+        raise UsageError(
+            f"{data.name} has objects of {most} classes and the network finds {decoder.classes}; "
+            "use the data that it was trained for."
+        )
+    return objects
 
 
 @torch.no_grad()

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from edgewise.data.preprocess import natural
+from edgewise.graph.capture import capture
 from edgewise.graph.detector import output_layers, propose_regions
 from edgewise.graph.regions import region_of
 from edgewise.models.yolov3 import YOLOv3
@@ -162,3 +164,40 @@ def test_two_outputs_that_share_their_last_layer() -> None:
     graph = traced(Halves())
     assert output_layers(graph) == ("last",)
     assert propose_regions(graph) == {"backbone": ("body.0", "last")}
+
+
+class Branches(nn.Module):
+    """Two outputs: maps, or numbers of each image."""
+
+    def __init__(self, maps: bool) -> None:
+        super().__init__()
+        self.stem, self.maps = conv(3, 4), maps
+        self.first, self.second = nn.Conv2d(4, 2, 1), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.stem(x)
+        first, second = self.first(found), self.second(found)
+        return (first, second) if self.maps else (first.mean((2, 3)), second.mean((2, 3)))
+
+
+class DeclaresNone(Branches):
+    edgewise_outputs = ()
+
+
+class DeclaresRegions(Branches):
+    edgewise_regions = {"all": ("*",)}  # noqa: RUF012
+
+
+def test_capture_proposes_what_a_detector_does_not_declare() -> None:
+    heads = ("first", "second")
+    for module, regions, outputs, proposed in (
+        (Branches(True), {"head", "backbone"}, heads, {"regions", "float_outputs"}),
+        (Branches(False), set(), (), set()),
+        (DeclaresNone(True), {"head", "backbone"}, (), {"regions"}),
+        (DeclaresRegions(True), {"all"}, heads, {"float_outputs"}),
+        (conv(3, 4), set(), (), set()),
+    ):
+        network = capture(module, natural((3, 8, 8)))
+        assert set(network.regions) == regions
+        assert network.float_outputs == outputs
+        assert network.proposed == proposed

@@ -9,7 +9,8 @@ from report_bundles import HOSTILE, Sample, build
 from rich.console import Console
 
 from edgewise import store
-from edgewise.report import grids, table
+from edgewise.report import detector, grids, near, table
+from edgewise.report.cell import MISSING, Cell
 from edgewise.report.contents import Contents, load
 from edgewise.report.parse import printable
 from edgewise.report.rows import Row, rows
@@ -87,7 +88,7 @@ def test_every_figure_of_the_small_tables_is_in_its_record(
 def test_units_are_stated(lines: tuple[Row, ...]) -> None:
     for row in lines:
         for heading, cell in table.cells(row).items():
-            assert (cell.figure is None) == (cell.text == table.MISSING or heading == "variant")
+            assert (cell.figure is None) == (cell.text == MISSING or heading == "variant")
             assert (cell.figure is None) == (cell.unit == "")
             assert (cell.figure is None) == (cell.source is None)
 
@@ -98,9 +99,9 @@ def test_what_is_missing_is_a_dash_and_never_a_zero(tmp_path: Path) -> None:
         shown = table.cells(row)
         for heading in ("accuracy", "difference to float", "latency p50", "speed-up",
                         "first inference", "peak memory", "CPU"):  # fmt: skip
-            assert shown[heading] == table.Cell(table.MISSING)
-        assert shown["same answers as float"].text != table.MISSING
-        assert shown["size"].text != table.MISSING
+            assert shown[heading] == Cell(MISSING)
+        assert shown["same answers as float"].text != MISSING
+        assert shown["size"].text != MISSING
 
 
 def test_p99_needs_a_thousand_samples(tmp_path: Path) -> None:
@@ -109,13 +110,13 @@ def test_p99_needs_a_thousand_samples(tmp_path: Path) -> None:
         assert contents.measurement is not None
         grid = grids.timings(contents.measurement)
         column = grid.headings.index("p99")
-        assert {line[column].text != table.MISSING for line in grid.lines} == {allowed}
+        assert {line[column].text != MISSING for line in grid.lines} == {allowed}
 
 
 def test_the_baseline_is_compared_with_nothing(lines: tuple[Row, ...]) -> None:
     first = table.cells(lines[0])
     assert first["variant"].detail == "baseline"
-    assert first["speed-up"].text == first["difference to float"].text == table.MISSING
+    assert first["speed-up"].text == first["difference to float"].text == MISSING
     assert first["size"].detail == ""
 
 
@@ -128,12 +129,13 @@ def test_a_tie_is_called_a_tie(lines: tuple[Row, ...]) -> None:
 def test_a_runtime_without_integers_shows_zero_percent(lines: tuple[Row, ...]) -> None:
     shown = {row.variant.name: table.cells(row) for row in lines}
     assert shown["fp16"]["MACs in int8"].text == "0 %"
-    assert shown["fp16"]["codes off"].text == table.MISSING
+    assert shown["fp16"]["codes off"].text == MISSING
     assert shown["int8"]["MACs in int8"].text == "60.0 %"
 
 
 def test_headings_are_explained() -> None:
-    assert set(table.NOTES) == set(table.COLUMNS) - {"variant"}
+    known = {*table.ACCURACY, *detector.COLUMNS, near.NOISE, near.SAME, *table.COSTS}
+    assert set(table.NOTES) == known
 
 
 def test_layers_that_run_twice_keep_their_own_figures(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_name_cannot_leave_its_markdown_cell(hostile: tuple[Row, ...]) -> None
     assert len(lines) == 2 + len(hostile)
     for line in lines:
         bare = line.replace("\\\\", "").replace("\\|", "")
-        assert bare.count("|") == len(table.COLUMNS) + 1
+        assert bare.count("|") == len(table.columns(hostile)) + 1
     assert "\\<script\\>" in text
     assert "<script>" not in text.replace("\\<", "")
 

@@ -17,9 +17,13 @@ from edgewise.cli.keep_float import kept_float
 from edgewise.cli.models import Asked, load_data, takes_model
 from edgewise.cli.results import show_bundle
 from edgewise.cli.source import Source, takes_data
+from edgewise.data.dataset import Dataset
+from edgewise.data.preprocess import Preprocessing
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
+from edgewise.graph.regions import declared_decoder
 from edgewise.measure import FULL, QUICK
+from edgewise.models.load import Loaded, Uncut
 from edgewise.pipeline.compress import compress
 from edgewise.pipeline.request import Request
 from edgewise.presets import PRESETS
@@ -71,6 +75,9 @@ keeps the head in float and gives the body weights of 4 bits, in one network.
 @click.option("--device", help="Measure there: local.")
 @click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")
 @click.option("--test-images", type=click.IntRange(min=1), help="Score only so many [all].")
+@click.option(
+    "--calibration-images", type=click.IntRange(min=1), help="Find ranges on only so many [all]."
+)
 @seed_option
 @out_option("Folder of the bundle.")
 @json_option
@@ -85,6 +92,7 @@ def command(  # noqa: PLR0913 - one argument an option
     device: str | None,
     quick: bool,
     test_images: int | None,
+    calibration_images: int | None,
     seed: int,
     out: Path,
     as_json: bool,
@@ -100,8 +108,8 @@ def command(  # noqa: PLR0913 - one argument an option
         )
     chosen = tuple(recipe.with_kept_float(globs).with_mixed(mixed) for recipe in wanted)
     dataset, contract = load_data(asked, loaded, source, seed)
-    if dataset.split("test").labels is None:
-        notes.print(f"{dataset.name} has no labels: agreement is reported, not accuracy.")
+    if said := _unscored(loaded, dataset, contract):
+        notes.print(said)
     with connect(device or "local") as machine, progress_bars() as progress:
         protocol = None if device is None else QUICK if quick else FULL
         request = Request(
@@ -116,12 +124,33 @@ def command(  # noqa: PLR0913 - one argument an option
             test_images=test_images,
             seed=seed,
             integer_outputs=integer_outputs,
+            calibration_images=calibration_images,
         )
         made = compress(request, progress)
     if as_json:
         emit("compress", made.manifest)
     else:
         show_bundle(out)
+
+
+def _unscored(loaded: Loaded, data: Dataset, contract: Preprocessing) -> str:
+    """What is reported where nothing says what would be right; empty where something does."""
+    test = data.split("test")
+    module = loaded.module.architecture if isinstance(loaded.module, Uncut) else loaded.module
+    finds = declared_decoder(module, contract) is not None
+    if test.objects is not None and not finds:
+        return (
+            f"{data.name} has objects and {loaded.source} does not say how its outputs become any "
+            "(edgewise_decoder): how close they are to float is reported, not precision."
+        )
+    if finds and test.objects is None:
+        return (
+            f"{data.name} has no objects: how close outputs are to float, and agreement of what is "
+            "found, is reported, not precision."
+        )
+    if test.objects is None and test.labels is None:
+        return f"{data.name} has no labels: agreement is reported, not accuracy."
+    return ""
 
 
 def load_recipe(name: str) -> Recipe:

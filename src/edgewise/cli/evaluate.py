@@ -1,19 +1,31 @@
 """`edgewise evaluate`: score an artifact in its runtime."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.table import Table
+from rich.text import Text
 
-from edgewise import store, units
+from edgewise import spotting, store, units
 from edgewise.cli.common import console, emit, json_option, progress_bars
 from edgewise.cli.source import Source, takes_data
+from edgewise.data.dataset import Dataset, Split
+from edgewise.data.preprocess import Preprocessing
+from edgewise.devices.device import Device
 from edgewise.devices.url import connect
+from edgewise.dispatch import Variant
 from edgewise.errors import UsageError
-from edgewise.inference import run_artifact
+from edgewise.inference import run_artifact, run_detector
 from edgewise.parity import classes_of
-from edgewise.targets.table import contract_of, target_of
+from edgewise.progress import Progress
+from edgewise.spotting import Judged
+from edgewise.targets.table import contract_of, decoder_of, target_of
 from edgewise.tasks.classification import accuracy
+from edgewise.tasks.detection.suppression import Suppression
+
+_NAMES = {"ap50": "mAP@0.5", "ap75": "AP75", "coco": "COCO AP"}
 
 
 @click.command(
@@ -22,8 +34,10 @@ from edgewise.tasks.classification import accuracy
 Examples:
   edgewise evaluate out/int8/model.onnx --data fashion-mnist
   edgewise evaluate out/int8/model.onnx --data photos/ --device local --json
+  edgewise evaluate out/int8/model.onnx --data composed-voc
 \b
-Images are prepared by the contract that is stored in the artifact.
+Images are prepared by the contract that is stored in the artifact, and the outputs of a detector
+become objects as it says there.
 """
 )
 @click.argument("artifact", type=click.Path(path_type=Path))
@@ -32,15 +46,15 @@ Images are prepared by the contract that is stored in the artifact.
 @click.option("--device", default="local", show_default=True)
 @json_option
 def command(artifact: Path, source: Source, split: str, device: str, as_json: bool) -> None:
-    """Accuracy of ARTIFACT on a labelled split, run on a device."""
-    kind = target_of(artifact)
+    """Accuracy of ARTIFACT on a labelled split, or average precision of a detector on one with
+    objects, run on a device.
+    """
     contract = contract_of(artifact)
-    chosen = source.load(contract.shape).fitted(contract.fit).split(split)
-    if chosen.labels is None:
-        raise UsageError(f"{source.name} has no labels; accuracy needs them.")
+    data = source.load(contract.shape).fitted(contract.fit)
+    chosen = data.split(split)
+    judge = _accuracy if decoder_of(artifact) is None else _precision
     with connect(device) as machine, progress_bars() as progress:
-        outputs = run_artifact(machine, artifact, chosen, contract, progress, kind.runtime)
-    estimate = accuracy(classes_of(outputs) == chosen.labels)
+        found = judge(_Asked(artifact, contract, data, chosen), machine, progress)
     result = {
         "artifact": store.digest_file(artifact),
         "data": source.name,
@@ -48,13 +62,81 @@ def command(artifact: Path, source: Source, split: str, device: str, as_json: bo
         "split_digest": chosen.digest,
         "images": len(chosen),
         "device": device,
-        "accuracy": asdict(estimate),
+        **found,
     }
     if as_json:
         emit("evaluate", result)
         return
-    low, high = units.percent(estimate.low), units.percent(estimate.high)
-    console.print(
-        f"{artifact}: {units.percent(estimate.value)} of {len(chosen)} images of "
-        f"{source.name}/{split} (95 % interval {low} to {high}) on {device}"
-    )
+    of = f"{len(chosen)} images of {source.name}/{split}"
+    if "accuracy" in found:
+        value, interval = _interval(found["accuracy"])
+        console.print(Text(f"{artifact}: {value} of {of} (95 % interval {interval}) on {device}"))
+    else:
+        console.print(_table(found, f"{artifact} on {of}, {device}"))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An artifact, how images become its input, and the images."""
+
+    artifact: Path
+    contract: Preprocessing
+    data: Dataset
+    split: Split
+
+    @property
+    def runtime(self) -> str:
+        return target_of(self.artifact).runtime
+
+
+def _accuracy(asked: _Asked, device: Device, progress: Progress) -> dict[str, Any]:
+    split = asked.split
+    if split.labels is None:
+        boxes = "" if split.objects is None else (
+            " It has objects, but the artifact does not say how its outputs become any; compress a "
+            "network that declares edgewise_decoder."
+        )  # fmt: skip
+        raise UsageError(f"{asked.data.name} has no labels; accuracy needs them.{boxes}")
+    outputs = run_artifact(device, asked.artifact, split, asked.contract, progress, asked.runtime)
+    return {"accuracy": asdict(accuracy(classes_of(outputs) == split.labels))}
+
+
+def _precision(asked: _Asked, device: Device, progress: Progress) -> dict[str, Any]:
+    decoder, split = decoder_of(asked.artifact), asked.split
+    assert decoder is not None
+    objects = spotting.to_be_found(asked.data, split, asked.contract, decoder)
+    if objects is None:
+        raise UsageError(
+            f"split '{split.name}' of {asked.data.name} has no objects, and the artifact finds "
+            "them; use data with boxes, as voc and composed-voc are."
+        )
+    variant = Variant(asked.artifact.name, asked.artifact, asked.runtime)
+    reading = decoder, Suppression()
+    found = run_detector(device, variant, split, asked.contract, progress, reading)
+    judged = Judged.of(found, objects, decoder.classes)
+    classes = zip(asked.data.classes, judged.by_class(), strict=True)
+    return {
+        "precision": spotting.to_json(judged.estimates()),
+        "suppression": reading[1].to_json(),
+        "classes": [{"name": name, **figures} for name, figures in classes],
+    }
+
+
+def _table(found: dict[str, Any], title: str) -> Table:
+    table = Table(title=Text(title))
+    for heading, justify in (("", "left"), ("", "right"), ("95 % interval", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for name, shown in _NAMES.items():
+        table.add_row(shown, *_interval(found["precision"][name]))
+    table.add_section()
+    table.add_row("class", "AP at 0.5", "recall", style="dim")
+    for one in found["classes"]:
+        figures = (one["ap50"], one["recall"])
+        shares = ("–" if share is None else units.percent(share) for share in figures)
+        table.add_row(Text(one["name"]), *shares)
+    return table
+
+
+def _interval(estimate: dict[str, float]) -> tuple[str, str]:
+    value, low, high = (units.percent(estimate[name]) for name in ("value", "low", "high"))
+    return value, f"{low} to {high}"

@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from edgewise import units
 from edgewise.cli.common import console, emit, json_option
 from edgewise.cli.models import Asked, contract_without_data, takes_model
 from edgewise.graph.cost import LayerCost, layer_costs
+from edgewise.graph.network import Network
 from edgewise.pipeline.network import captured
 from edgewise.targets.table import TARGETS, target_of
 from edgewise.targets.target import ArtifactLayer
@@ -34,13 +36,41 @@ def command(asked: Asked, as_json: bool) -> None:
         _show_artifact(Path(asked.name), as_json)
         return
     loaded = asked.load()
-    costs = layer_costs(captured(loaded, contract_without_data(asked, loaded)))
+    network = captured(loaded, contract_without_data(asked, loaded))
+    costs = layer_costs(network)
     if as_json:
-        emit("inspect", {"model": loaded.source, "layers": [asdict(cost) for cost in costs]})
+        known = {"model": loaded.source, "layers": [asdict(cost) for cost in costs]}
+        emit("inspect", {**known, **_said_of(network)})
     else:
         console.print(_model_table(loaded.source, costs))
         if any(cost.region for cost in costs):
             console.print(_region_table(costs))
+        for line in _proposals(network):
+            console.print(Text(line))
+
+
+def _said_of(network: Network) -> dict[str, Any]:
+    """Regions and layers of outputs, and which of them were not declared."""
+    return {
+        "regions": {name: list(globs) for name, globs in network.regions.items()},
+        "float_outputs": list(network.float_outputs),
+        "proposed": sorted(network.proposed),
+    }
+
+
+def _proposals(network: Network) -> list[str]:
+    """What was read from the graph, in words; nothing where all was declared."""
+    found = []
+    if "regions" in network.proposed:
+        found.append(
+            "Regions are proposed from the graph, not declared; edgewise_regions declares them."
+        )
+    if "float_outputs" in network.proposed:
+        found.append(
+            f"Layers that stay in float by default, proposed and not declared (edgewise_outputs): "
+            f"{', '.join(network.float_outputs)}."
+        )
+    return found
 
 
 def _model_table(title: str, costs: tuple[LayerCost, ...]) -> Table:

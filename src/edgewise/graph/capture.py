@@ -18,11 +18,17 @@ from torch import Tensor, fx, nn
 
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import CaptureError, ModelError
+from edgewise.graph.detector import with_proposals
 from edgewise.graph.functional import fold_constants, make_functional, path_of, simplify
 from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import Network, first_output, module_of
 from edgewise.graph.raising import raise_layers, tidy_names
-from edgewise.graph.regions import declared_decoder, declared_outputs, declared_regions
+from edgewise.graph.regions import (
+    declared_decoder,
+    declared_outputs,
+    declared_regions,
+    declares_outputs,
+)
 from edgewise.loading import paused_collector
 
 _log = logging.getLogger(__name__)
@@ -37,7 +43,8 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
     """Capture `module` for inputs of the contract's shape and any batch size.
 
     The module is put in eval mode and otherwise not changed; its parameters are shared. Of several
-    outputs the first tensor is kept, and all others that hold floats of each image. Raises
+    outputs the first tensor is kept, and all others that hold floats of each image. What a detector
+    does not declare of its regions and outputs is proposed from the graph. Raises
     CaptureError when torch.export cannot follow it or the graph computes something else, ModelError
     when it fails on such an input or holds values that are not finite.
     """
@@ -62,7 +69,7 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
     graph.graph.lint()
     graph.recompile()
     _compare(module, graph, contract)
-    return Network(
+    network = Network(
         name,
         graph,
         contract,
@@ -70,6 +77,7 @@ def capture(module: nn.Module, contract: Preprocessing, name: str = "network") -
         float_outputs=declared_outputs(module),
         decoder=declared_decoder(module, contract),
     )
+    return with_proposals(network, declares_outputs(module))
 
 
 def _must_stay(node: fx.Node) -> bool:

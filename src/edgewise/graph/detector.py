@@ -5,17 +5,36 @@ finer ones (Lin et al. 2017), and its heads make the outputs, each of them one.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from glob import escape
+from typing import Any
 
 from torch import fx
 
 from edgewise.graph.layer import WeightedLayer
-from edgewise.graph.network import module_of, operation
+from edgewise.graph.network import Network, module_of, operation, output_nodes
 
 _WEIGHTED = ("conv2d", "conv_transpose2d", "convtranspose2d", "linear")
 _JOINS = ("add", "iadd", "cat", "concat")
 
 Nodes = frozenset[fx.Node]
+
+
+def with_proposals(network: Network, declares_outputs: bool) -> Network:
+    """The network, with what it does not declare proposed, where it gives several maps.
+
+    declares_outputs: it says which layers make its outputs, be it none.
+    """
+    outputs = output_nodes(network.module)
+    if len(outputs) < 2 or not all(_side(node) for node in outputs):
+        return network
+    found: dict[str, Any] = {}
+    if not network.regions:
+        regions = propose_regions(network.module)
+        found["regions"] = {name: tuple(map(escape, paths)) for name, paths in regions.items()}
+    if not declares_outputs:
+        found["float_outputs"] = tuple(map(escape, output_layers(network.module)))
+    return replace(network, **found, proposed=frozenset(found))
 
 
 def output_layers(module: fx.GraphModule) -> tuple[str, ...]:

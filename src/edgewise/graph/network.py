@@ -26,7 +26,8 @@ class Network:
     held: submodules whose zero weights are links that were pruned and stay so in training;
     cuts: how channels were removed since the network was captured, one after the other;
     float_outputs: globs on layers that make its outputs and stay in float by default;
-    decoder: how its outputs become objects, as JSON; None where they are no objects.
+    decoder: how its outputs become objects, as JSON; None where they are no objects;
+    proposed: which of `regions` and `float_outputs` were read from the graph, not declared.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Network:
     cuts: tuple[Plan, ...] = ()
     float_outputs: tuple[str, ...] = ()
     decoder: Mapping[str, Any] | None = None
+    proposed: frozenset[str] = frozenset()
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for a batch of network inputs."""

@@ -27,6 +27,11 @@ def declared_outputs(module: nn.Module) -> tuple[str, ...]:
     return tuple(str(glob) for glob in declared) if isinstance(declared, (tuple, list)) else ()
 
 
+def declares_outputs(module: nn.Module) -> bool:
+    """Whether a network says which layers make its outputs, be it none."""
+    return isinstance(getattr(module, "edgewise_outputs", None), (tuple, list))
+
+
 def declared_decoder(module: nn.Module, contract: Preprocessing) -> Mapping[str, Any] | None:
     """How a network's outputs become objects, as `edgewise_decoder` says it, or None.
 

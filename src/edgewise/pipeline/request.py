@@ -22,8 +22,9 @@ class Request:
     """What to compress, how, and where to put the bundle.
 
     recipes: variants beside the float baseline; device: where artifacts are compared and, with a
-    protocol, measured; test_images: None uses the whole test split; integer_outputs: layers are
-    quantized too that the network declares as those of its outputs, and that stay in float else.
+    protocol, measured; test_images, calibration_images: the first of their splits, None is all;
+    integer_outputs: layers are quantized too that the network declares as those of its
+    outputs, and that stay in float else.
     """
 
     model: Loaded
@@ -37,6 +38,7 @@ class Request:
     test_images: int | None = None
     seed: int = 0
     integer_outputs: bool = False
+    calibration_images: int | None = None
 
     def __post_init__(self) -> None:
         names = [BASELINE.name, *(recipe.name for recipe in self.recipes)]

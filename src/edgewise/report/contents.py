@@ -9,7 +9,19 @@ from edgewise import store
 from edgewise.bundle import MANIFEST, read_bundle
 from edgewise.errors import StorageError
 from edgewise.report.parse import parse, printable
-from edgewise.report.schema import Accuracies, Accuracy, Data, Export, Model, Sensitivity, Variant
+from edgewise.report.schema import (
+    Accuracies,
+    Accuracy,
+    Closeness,
+    Closenesses,
+    Data,
+    Export,
+    Model,
+    Precision,
+    Precisions,
+    Sensitivity,
+    Variant,
+)
 from edgewise.series.files import load_series
 from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
@@ -41,7 +53,9 @@ class Recorded(Generic[Result]):
 
 @dataclass(frozen=True)
 class Contents:
-    """A bundle. measurement: None where nothing was measured, or only on an emulated device."""
+    """A bundle. accuracy, precision or closeness: how good variants are; measurement: None where
+    nothing was measured, or only on an emulated device; folder, files: where, and SHA-256 by name.
+    """
 
     model: Model
     data: Data
@@ -51,12 +65,36 @@ class Contents:
     exports: Mapping[str, Recorded[Export]]
     sensitivities: Mapping[str, Recorded[Sensitivity]]
     accuracy: Recorded[Accuracies] | None
+    precision: Recorded[Precisions] | None
+    closeness: Recorded[Closenesses] | None
     measurement: Recorded[Series] | None
     emulated: str | None
     sources: tuple[Source, ...]
+    folder: Path
+    files: Mapping[str, str]
+
+    @property
+    def scores(self) -> Recorded[Accuracies] | Recorded[Precisions] | Recorded[Closenesses] | None:
+        """The record that says how good the variants are."""
+        return self.accuracy or self.precision or self.closeness
+
+    def raw(self, file: str) -> bytes:
+        """A file that a record names; raises StorageError where it is not the manifest's."""
+        path = _inside(self.folder, file)
+        if store.digest_file(path) != self.files.get(file):
+            raise StorageError(f"{file} is not the file that the manifest was written with.")
+        return path.read_bytes()
 
     def accuracy_of(self, name: str) -> Accuracy | None:
         found = () if self.accuracy is None else self.accuracy.result.variants
+        return next((one for one in found if one.name == name), None)
+
+    def precision_of(self, name: str) -> Precision | None:
+        found = () if self.precision is None else self.precision.result.variants
+        return next((one for one in found if one.name == name), None)
+
+    def closeness_of(self, name: str) -> Closeness | None:
+        found = () if self.closeness is None else self.closeness.result.variants
         return next((one for one in found if one.name == name), None)
 
     def measured(self, name: str) -> Measurement | None:
@@ -70,6 +108,8 @@ class _Records:
     sensitivity: Mapping[str, str]
     accuracy: str | None
     measurement: str | None
+    precision: str | None = None
+    closeness: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +144,8 @@ def load(folder: Path) -> Contents:
     reader = _Reader(folder, manifest.files)
     records = manifest.records
     accuracy = reader.optional("accuracy", records.accuracy, Accuracies)
+    precision = reader.optional("precision", records.precision, Precisions)
+    closeness = reader.optional("closeness", records.closeness, Closenesses)
     exports = {name: reader.read("export", file, Export) for name, file in records.export.items()}
     sensitivities = {
         name: reader.read("sensitivity", file, Sensitivity)
@@ -122,10 +164,14 @@ def load(folder: Path) -> Contents:
         exports=exports,
         sensitivities=sensitivities,
         accuracy=accuracy,
+        precision=precision,
+        closeness=closeness,
         # An emulated processor proves what is computed; how long it takes means nothing.
         measurement=None if emulated else measurement,
         emulated=measurement.result.device if emulated and measurement else None,
         sources=tuple(reader.sources),
+        folder=folder,
+        files=manifest.files,
     )
     _check(contents)
     return contents
@@ -151,7 +197,7 @@ class _Reader:
         return Recorded(load_series(self._folder / file), source)
 
     def _open(self, kind: str, file: str) -> tuple[_Envelope, Source]:
-        path = self._path(file)
+        path = _inside(self._folder, file)
         envelope = parse(_Envelope, store.read_record(path), file)
         if envelope.kind != kind:
             raise StorageError(f"{file} holds a record of kind '{envelope.kind}', not {kind}.")
@@ -170,16 +216,17 @@ class _Reader:
         self.sources.append(source)
         return envelope, source
 
-    def _path(self, file: str) -> Path:
-        path = self._folder / file
-        if not path.resolve().is_relative_to(self._folder.resolve()):
-            raise StorageError(f"manifest.json names {file}, which lies outside of the bundle.")
-        if not path.is_file():
-            raise StorageError(
-                f"the bundle is not whole: its manifest names {file}, which is not in "
-                f"{printable(str(self._folder))}. Copy all of the bundle, or make it again."
-            )
-        return path
+
+def _inside(folder: Path, file: str) -> Path:
+    path = folder / file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise StorageError(f"manifest.json names {file}, which lies outside of the bundle.")
+    if not path.is_file():
+        raise StorageError(
+            f"the bundle is not whole: its manifest names {file}, which is not in "
+            f"{printable(str(folder))}. Copy all of the bundle, or make it again."
+        )
+    return path
 
 
 def _check(contents: Contents) -> None:

@@ -1,11 +1,12 @@
 """The smaller tables of the page, of the same cells as the main one."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 from edgewise import units
 from edgewise.report import figures
+from edgewise.report.cell import Cell
 from edgewise.report.contents import Recorded, Source
+from edgewise.report.grid import Grid
 from edgewise.report.rows import Row
 from edgewise.report.schema import (
     Accuracies,
@@ -15,30 +16,17 @@ from edgewise.report.schema import (
     LayerSensitivity,
     Sensitivity,
 )
-from edgewise.report.table import COLUMNS, Cell
+from edgewise.report.table import visible
 from edgewise.series.measurement import Statistics
 from edgewise.series.series import Series
 from edgewise.stats import Interval
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table to lay out: the first column names the line, the others hold figures."""
-
-    headings: tuple[str, ...]
-    lines: tuple[tuple[Cell, ...], ...]
-
-    @property
-    def column_sources(self) -> tuple[Source | None, ...]:
-        """The record of each column; None where its cells come from several, or from none."""
-        columns = zip(*self.lines, strict=True)
-        return tuple(_only({cell.source for cell in column} - {None}) for column in columns)
-
-
 def main(table: Sequence[Row]) -> Grid:
     """The main table."""
+    known = visible(table)
     return Grid(
-        tuple(COLUMNS), tuple(tuple(column(row) for column in COLUMNS.values()) for row in table)
+        tuple(known), tuple(tuple(column(row) for column in known.values()) for row in table)
     )
 
 
@@ -150,10 +138,6 @@ def uses(grids: Mapping[str, Grid]) -> dict[int, list[str]]:
         number: [f"{name} ({', '.join(headings)})" for name, headings in tables.items()]
         for number, tables in found.items()
     }
-
-
-def _only(sources: Set[Source | None]) -> Source | None:
-    return next(iter(sources)) if len(sources) == 1 else None
 
 
 def _share(value: Interval | float | None, source: Source) -> Cell:

@@ -9,11 +9,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgewise import store, units
-from edgewise.report import figures, grids, parts, words
+from edgewise.report import figures, grids, parts, pictures, words
+from edgewise.report.cell import MISSING
 from edgewise.report.contents import Contents, load
 from edgewise.report.parse import printable
 from edgewise.report.rows import Row, rows
-from edgewise.report.table import MISSING, NOTES
+from edgewise.report.table import NOTES, visible
 
 NAME = "report.html"
 _HERE = Path(__file__).parent
@@ -54,7 +55,11 @@ def compose(contents: Contents, table: Sequence[Row]) -> str:
             chosen=words.chosen(table),
             main=shown["Results"],
             plots=parts.cost_plots(contents, table),
+            notes={heading: NOTES[heading] for heading in visible(table) if heading in NOTES},
+            merit=words.merit(contents),
             three_ways=shown.get("Three ways"),
+            classes=shown.get("Classes"),
+            pictures=pictures.pictures(contents, table),
             timings=shown.get("Timing"),
             distribution=parts.distribution_plot(contents, table),
             protocol=parts.protocol(contents),
@@ -73,9 +78,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        units=units, share=figures.share, short=_SHORT, notes=NOTES, missing=MISSING
-    )
+    environment.globals.update(units=units, share=figures.share, short=_SHORT, missing=MISSING)
     return environment
 
 

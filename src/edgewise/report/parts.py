@@ -7,12 +7,13 @@ from typing import Any
 from markupsafe import Markup
 
 from edgewise import units
-from edgewise.report import distribution, grids, layers, scatter, words
+from edgewise.report import detector, distribution, grids, layers, near, scatter, words
+from edgewise.report.cell import MISSING, Cell
 from edgewise.report.contents import Contents, Recorded, Source
-from edgewise.report.grids import Grid
+from edgewise.report.grid import Grid
 from edgewise.report.rows import Row
 from edgewise.report.schema import Export, LayerSensitivity, Sensitivity
-from edgewise.report.table import MISSING, cells
+from edgewise.report.table import cells
 from edgewise.series.series import Series
 
 
@@ -57,6 +58,11 @@ def all_grids(
     found = {"Results": grids.main(table)}
     if contents.accuracy is not None:
         found["Three ways"] = grids.accuracies(contents.accuracy)
+    if contents.precision is not None:
+        found["Three ways"] = detector.three_ways(contents.precision)
+        found["Classes"] = detector.classes(contents.precision)
+    if contents.closeness is not None:
+        found["Three ways"] = near.outputs(contents.closeness)
     if contents.measurement is not None:
         found["Timing"] = grids.timings(contents.measurement)
     for one in details:
@@ -75,24 +81,43 @@ def tiles(table: Sequence[Row]) -> list[Tile]:
     before = cells(next(each for each in table if each.is_baseline))
     after = cells(row)
     found = []
-    for heading, label in (
-        ("size", "file size"),
-        ("latency p50", "median latency"),
-        ("accuracy", "accuracy"),
-        ("same answers as float", "same answers as float"),
-        ("MACs in int8", "of the MACs on integers"),
-    ):
-        cell = after[heading]
-        if cell.figure is None or (heading.startswith("same") and after["accuracy"].figure):
+    for heading, label in _TILES.items():
+        cell = after.get(heading)
+        if cell is None or cell.figure is None:
             continue
-        comment = {
-            "size": f"from {before[heading].text}, {cell.detail}",
-            "latency p50": f"from {before[heading].text}, {after['speed-up'].text}",
-            "accuracy": f"from {before[heading].text}, {after['difference to float'].text}",
-            "MACs in int8": _layers_on_integers(row),
-        }.get(heading, "")
+        if heading.startswith("same") and "accuracy" in after and after["accuracy"].figure:
+            continue
+        comment = _comment(heading, before, after) or (
+            _layers_on_integers(row) if heading == "MACs in int8" else ""
+        )
         found.append(Tile(label, cell.text, comment, cell.source))
     return found
+
+
+_TILES: Mapping[str, str] = {
+    "size": "file size",
+    "latency p50": "median latency",
+    "accuracy": "accuracy",
+    "mAP@0.5": "mAP@0.5",
+    "AP75": "AP75",
+    near.NOISE: "signal to noise",
+    "same answers as float": "same answers as float",
+    "MACs in int8": "of the MACs on integers",
+}
+_CHANGES: Mapping[str, str] = {
+    "latency p50": "speed-up",
+    "accuracy": "difference to float",
+    **{metric: detector.TO_FLOAT.format(metric) for metric in detector.METRICS},
+}
+
+
+def _comment(heading: str, before: Mapping[str, Cell], after: Mapping[str, Cell]) -> str:
+    """What a figure was, and how it changed."""
+    if heading == "size":
+        return f"from {before[heading].text}, {after[heading].detail}"
+    if heading in _CHANGES:
+        return f"from {before[heading].text}, {after[_CHANGES[heading]].text}"
+    return "of the noisiest output" if heading == near.NOISE else ""
 
 
 def _layers_on_integers(row: Row) -> str:
@@ -103,10 +128,11 @@ def _layers_on_integers(row: Row) -> str:
 def cost_plots(contents: Contents, table: Sequence[Row]) -> list[Plot]:
     """Accuracy against size, and against latency where it was measured."""
     exports = tuple(one.source for one in contents.exports.values())
-    accuracy = () if contents.accuracy is None else (contents.accuracy.source,)
+    accuracy = () if contents.scores is None else (contents.scores.source,)
     timing = () if contents.measurement is None else (contents.measurement.source,)
     caption = "Up and to the left is better."
-    if contents.accuracy is not None and contents.accuracy.result.labelled:
+    labelled = contents.accuracy is not None and contents.accuracy.result.labelled
+    if labelled or contents.precision is not None:
         caption += " Bars are 95 % intervals."
     size = scatter.accuracy_by_size(contents, table)
     latency = scatter.accuracy_by_latency(contents, table)

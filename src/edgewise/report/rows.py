@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgewise.report.contents import Contents, Source
-from edgewise.report.schema import Accuracy, Export, Variant
+from edgewise.report.schema import Accuracy, Closeness, Export, Precision, Variant
 from edgewise.series.measurement import Measurement
 from edgewise.stats import Interval
 
@@ -16,6 +16,8 @@ class Row:
     variant: Variant
     baseline: Variant
     accuracy: Accuracy | None
+    precision: Precision | None
+    closeness: Closeness | None
     export: Export | None
     measured: Measurement | None
     speed_up: Interval | None
@@ -35,8 +37,9 @@ def rows(contents: Contents) -> tuple[Row, ...]:
 def _row(contents: Contents, variant: Variant, baseline: Variant) -> Row:
     export, measured = contents.exports.get(variant.name), contents.measured(variant.name)
     sources = {}
-    if contents.accuracy is not None:
-        sources["accuracy"] = contents.accuracy.source
+    for kind in ("accuracy", "precision", "closeness"):
+        if (recorded := getattr(contents, kind)) is not None:
+            sources[kind] = recorded.source
     if contents.measurement is not None:
         sources["measurement"] = contents.measurement.source
     if export is not None:
@@ -48,6 +51,8 @@ def _row(contents: Contents, variant: Variant, baseline: Variant) -> Row:
         variant=variant,
         baseline=baseline,
         accuracy=contents.accuracy_of(variant.name),
+        precision=contents.precision_of(variant.name),
+        closeness=contents.closeness_of(variant.name),
         export=None if export is None else export.result,
         measured=measured,
         speed_up=speed_up,

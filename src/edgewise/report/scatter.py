@@ -80,7 +80,15 @@ def _latency(row: Row) -> Interval | None:
 
 
 def _accuracy(row: Row) -> Interval | None:
-    """In percent; without labels, how often the artifact answers as the baseline does."""
+    """In percent, of a detector its mAP@0.5; without labels, how often the artifact answers as the
+    baseline does.
+    """
+    if row.precision is not None:
+        return _scaled(row.precision.artifact.ap50, 100)
+    if row.closeness is not None:
+        repeated = row.closeness.agreement_with_float
+        share = None if repeated is None else repeated.share
+        return None if share is None else _scaled(Interval(share, share, share), 100)
     if row.accuracy is None:
         return None
     if row.accuracy.artifact is not None:
@@ -94,6 +102,8 @@ def _scaled(figure: Interval, factor: float) -> Interval:
 
 
 def _quantity(contents: Contents) -> str:
+    if contents.precision is not None:
+        return "mAP@0.5"
     labelled = contents.accuracy is not None and contents.accuracy.result.labelled
     return "accuracy" if labelled else "agreement with float"
 

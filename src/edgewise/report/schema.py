@@ -126,6 +126,96 @@ class Accuracies:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """Mean average precision: at an overlap of 0.5, at 0.75, and COCO's mean of ten."""
+
+    ap50: Interval
+    ap75: Interval
+    coco: Interval
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Average precision and recall at an overlap of 0.5; None without objects of the class."""
+
+    ap50: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """How many of `of` sure detections the artifact finds too."""
+
+    repeated: int
+    of: int
+
+    @property
+    def share(self) -> float | None:
+        return self.repeated / self.of if self.of else None
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A detector by each executor, see Accuracy. classes: of the artifact; detections: a file."""
+
+    name: str
+    network: Scores
+    simulation: Scores
+    artifact: Scores
+    difference: Scores
+    agreement_with_simulation: Repeated
+    agreement_with_float: Repeated
+    classes: tuple[ClassScore, ...]
+    detections: str
+
+
+@dataclass(frozen=True)
+class Precisions:
+    """Precision of all variants on the same images. classes: names; pictures: a file."""
+
+    split: str
+    images: int
+    data: str
+    objects: int
+    classes: tuple[str, ...]
+    variants: tuple[Precision, ...]
+    pictures: str | None
+
+
+@dataclass(frozen=True)
+class OutputNoise:
+    """Signal to noise of one output, dB; None where nothing is off."""
+
+    artifact_db: float | None
+    simulation_db: float | None
+    apart_db: float | None
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """How close a variant's outputs are to float; agreement: None where nothing is found."""
+
+    name: str
+    outputs: tuple[OutputNoise, ...]
+    agreement_with_simulation: Repeated | None = None
+    agreement_with_float: Repeated | None = None
+    detections: str | None = None
+
+
+@dataclass(frozen=True)
+class Closenesses:
+    """Closeness of all variants on the same images. outputs, classes: names; pictures: a file."""
+
+    split: str
+    images: int
+    data: str
+    outputs: tuple[str, ...]
+    variants: tuple[Closeness, ...]
+    classes: tuple[str, ...] = ()
+    pictures: str | None = None
+
+
+@dataclass(frozen=True)
 class LayerSensitivity:
     """Signal to quantization noise at the layer's output, dB: from this layer, and all up to it."""
 

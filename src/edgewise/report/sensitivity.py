@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edgewise.report import figures
+from edgewise.report.cell import MISSING
 from edgewise.report.parse import parse, printable
-from edgewise.report.table import MISSING
 from edgewise.stats import Interval
 
 _LEAST = 14  # letters of a name before it is folded

@@ -10,6 +10,7 @@ from edgewise.report import figures
 from edgewise.report.contents import Contents
 from edgewise.report.parse import printable
 from edgewise.report.rows import Row, is_tie
+from edgewise.report.schema import Closeness, Precision
 from edgewise.stats import Interval
 
 
@@ -32,7 +33,7 @@ def headline(contents: Contents, table: Sequence[Row]) -> str:
     if row is None:
         return f"{contents.model.name}, not compressed: the baseline alone."
     facts = [fact for fact in (_size(row), _speed(row)) if fact]
-    accuracy = _accuracy(row, contents)
+    accuracy = _merit(row, contents)
     said = " and ".join(facts)
     return f"{row.variant.name} is {said}{'; ' if said and accuracy else ''}{accuracy}."
 
@@ -54,7 +55,8 @@ def notices(contents: Contents) -> tuple[Notice, ...]:
             Notice(
                 "Stand-in data",
                 f"{contents.data.name} stands in for {contents.data.stand_in_for}. Size, MACs and "
-                "latency carry over; accuracy is accuracy on the stand-in only.",
+                f"latency carry over; {merit(contents)} is {merit(contents)} on the stand-in "
+                "only.",
             )
         )
     if contents.accuracy is not None and not contents.accuracy.result.labelled:
@@ -65,7 +67,40 @@ def notices(contents: Contents) -> tuple[Notice, ...]:
                 "an artifact gives the same answer as the float network.",
             )
         )
+    if contents.precision is not None:
+        found += _boxes(contents.precision.result.variants)
+    if contents.closeness is not None:
+        found.append(Notice("Nothing to score by", _CLOSE.format(contents.data.name)))
     return (*found, *_timing_notices(contents))
+
+
+def _boxes(variants: Sequence[Precision]) -> list[Notice]:
+    """Variants whose loss shows in where boxes lie, and not in what is found."""
+    moved = [
+        one.name
+        for one in variants
+        if one.difference.ap75.high < 0 and one.difference.ap50.high >= 0
+    ]
+    if not moved:
+        return []
+    text = (
+        f"{', '.join(moved)} finds the objects, but its boxes lie less well: mAP@0.5 hides that, "
+        "AP75 does not."
+    )
+    return [Notice("Boxes", text)]
+
+
+_CLOSE = (
+    "{} does not say what is right for this network, so its quality is unknown; shown is how close "
+    "the outputs of an artifact are to those of the float network."
+)
+
+
+def merit(contents: Contents) -> str:
+    """What the figure is called that says how good a variant is."""
+    if contents.precision is not None:
+        return "average precision"
+    return "accuracy" if contents.closeness is None else "closeness to float"
 
 
 def why(row: Row) -> str:
@@ -188,13 +223,40 @@ def _accuracy(row: Row, contents: Contents) -> str:
     return f"it gives the float network's answer on {share} of {images}"
 
 
-def _loss(difference: Interval, images: str) -> str:
+def _merit(row: Row, contents: Contents) -> str:
+    """How good a variant is beside the baseline, in words."""
+    if row.precision is not None and contents.precision is not None:
+        images = f"{contents.precision.result.images:,} images"
+        value, interval = figures.points(row.precision.difference.ap75)
+        return (
+            f"{_loss(row.precision.difference.ap50, images, 'mAP@0.5')}, and AP75 changes by "
+            f"{value} ({interval})"
+        )
+    if row.closeness is not None and contents.closeness is not None:
+        return _near(row.closeness, f"{contents.closeness.result.images:,} images")
+    return _accuracy(row, contents)
+
+
+def _near(closeness: Closeness, images: str) -> str:
+    known = [one.artifact_db for one in closeness.outputs if one.artifact_db is not None]
+    text = f"its outputs are those of the float network on {images}"
+    if known:
+        text = (
+            f"the signal of its noisiest output is {min(known):.1f} dB above the noise on {images}"
+        )
+    repeated = closeness.agreement_with_float
+    if repeated is None or not repeated.of:
+        return text
+    return f"{text}, and it finds {repeated.repeated:,} of {repeated.of:,} sure detections again"
+
+
+def _loss(difference: Interval, images: str, name: str = "accuracy") -> str:
     value, interval = figures.points(difference)
     if difference.low <= 0 <= difference.high:
-        return f"accuracy changes by {value} ({interval}), within the error of {images}"
+        return f"{name} changes by {value} ({interval}), within the error of {images}"
     if difference.high < 0:
-        return f"it loses accuracy: {value} ({interval}) on {images}"
-    return f"it gains accuracy: {value} ({interval}) on {images}"
+        return f"it loses {name}: {value} ({interval}) on {images}"
+    return f"it gains {name}: {value} ({interval}) on {images}"
 
 
 def _step(step: Mapping[str, Any]) -> str:

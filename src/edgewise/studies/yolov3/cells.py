@@ -59,7 +59,10 @@ def float_cell(job: Job, epochs: int, bench: Bench) -> Any:
     scored = score_float(job, load_float(job, bench.keeps), bench)
     return {
         "artifact": to_json(scored.judged.estimates()),
-        "classes": scored.judged.by_class(job.data.classes),
+        "classes": [
+            {"name": name, **figures}
+            for name, figures in zip(job.data.classes, scored.judged.by_class(), strict=True)
+        ],
         "export": scored.facts(),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "threads": job.threads,

@@ -54,7 +54,9 @@ class _Seed:
             yield Cell(self._name(f"partial-{scheme.name}"), settings, work, (start,))
         for (weights, activations), epochs in scale.qat.items():
             scheme = Scheme(weights, activations)
-            step = Qat(scheme, schedule=learned_schedule(epochs), keep_float=("head.*.output",))
+            step = Qat(
+                scheme, schedule=learned_schedule(scheme, epochs), keep_float=("head.*.output",)
+            )
             settings = job.settings(step=step.to_json(), **shared)
             train = partial(qat_cell, job, step, start)
             yield Cell(self._name(f"qat-{scheme.name}"), settings, train, (start,))

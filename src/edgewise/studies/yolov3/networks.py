@@ -14,6 +14,7 @@ from edgewise.graph.network import Network
 from edgewise.models.builtin import BUILT_IN, build
 from edgewise.models.weights import apply_weights, load_weights, save_weights
 from edgewise.progress import Progress
+from edgewise.quant.scheme import Scheme
 from edgewise.steps.material import Material
 from edgewise.steps.qat import Qat
 from edgewise.studies.yolov3.scales import Scale
@@ -28,8 +29,10 @@ SUPPRESSION = Suppression()
 _FLOAT = Schedule(
     batch_size=32, peak_lr=3e-3, warmup=0.05, ema=0.998, optimizer="adam", shift=0, flip=False
 )
-# Trained on from where it is: gently, and half by what the float network sees.
-_LEARNED = replace(_FLOAT, peak_lr=1e-3, warmup=0.1, ema=0.99, weight_decay=1e-4, distill=0.5)
+_LEARNED = replace(_FLOAT, warmup=0.1, ema=0.99, weight_decay=1e-4)
+# By bits of weights and activations: the top learning rate, and the share of what the float network
+# sees in the loss. The nearer to float, the less there is to learn.
+_GENTLE = {(8, 8): (1e-4, 1.0), (4, 8): (5e-4, 0.5), (4, 4): (1e-3, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,10 @@ def float_schedule(epochs: int) -> Schedule:
     return replace(_FLOAT, epochs=epochs)
 
 
-def learned_schedule(epochs: int) -> Schedule:
+def learned_schedule(scheme: Scheme, epochs: int) -> Schedule:
     """Of training with quantizers."""
-    return replace(_LEARNED, epochs=epochs)
+    peak, distill = _GENTLE[scheme.weight_bits, scheme.activation_bits]
+    return replace(_LEARNED, epochs=epochs, peak_lr=peak, distill=distill)
 
 
 def objective(job: Job, network: Network | None = None) -> Detected:
