@@ -7,12 +7,13 @@ import click
 
 from edgewise import store, units
 from edgewise.cli.common import console, emit, json_option, progress_bars
+from edgewise.cli.runtimes import runtime_for, runtime_option
 from edgewise.cli.source import Source, takes_data
 from edgewise.devices.url import connect
 from edgewise.errors import UsageError
 from edgewise.inference import run_artifact
 from edgewise.parity import classes_of
-from edgewise.targets.table import contract_of, target_of
+from edgewise.targets.table import contract_of
 from edgewise.tasks.classification import accuracy
 
 
@@ -22,6 +23,7 @@ from edgewise.tasks.classification import accuracy
 Examples:
   edgewise evaluate out/int8/model.onnx --data fashion-mnist
   edgewise evaluate out/int8/model.onnx --data photos/ --device local --json
+  edgewise evaluate out/int8/model.onnx --data photos/ --runtime openvino
 \b
 Images are prepared by the contract that is stored in the artifact.
 """
@@ -30,16 +32,19 @@ Images are prepared by the contract that is stored in the artifact.
 @takes_data
 @click.option("--split", default="test", show_default=True)
 @click.option("--device", default="local", show_default=True)
+@runtime_option
 @json_option
-def command(artifact: Path, source: Source, split: str, device: str, as_json: bool) -> None:
+def command(  # noqa: PLR0913 - one argument an option
+            artifact: Path, source: Source, split: str, device: str, runtime: str | None,
+            as_json: bool) -> None:  # fmt: skip
     """Accuracy of ARTIFACT on a labelled split, run on a device."""
-    kind = target_of(artifact)
     contract = contract_of(artifact)
+    runtime = runtime_for(artifact, runtime)
     chosen = source.load(contract.shape).split(split)
     if chosen.labels is None:
         raise UsageError(f"{source.name} has no labels; accuracy needs them.")
     with connect(device) as machine, progress_bars() as progress:
-        outputs = run_artifact(machine, artifact, chosen, contract, progress, kind.runtime)
+        outputs = run_artifact(machine, artifact, chosen, contract, progress, runtime)
     estimate = accuracy(classes_of(outputs) == chosen.labels)
     result = {
         "artifact": store.digest_file(artifact),
@@ -48,6 +53,7 @@ def command(artifact: Path, source: Source, split: str, device: str, as_json: bo
         "split_digest": chosen.digest,
         "images": len(chosen),
         "device": device,
+        "runtime": runtime,
         "accuracy": asdict(estimate),
     }
     if as_json:
