@@ -24,6 +24,7 @@ check: $(READY)
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.qat_steps
+	$(BIN)/python -m benchmarks.detector
 
 # Networks that nobody here wrote; needs the extra [zoo].
 zoo: $(READY)
