@@ -109,12 +109,14 @@ def _export(form: Form, network: Network, noise: Dataset, path: Path) -> Facts:
     batch = next(noise.split("calibration").batches(CHECKED, noise.contract))
     made = form.recipe(network).apply(network, noise.split("calibration"))
     export = made.export(form.kind(), path, torch.from_numpy(batch))
+    left = [one.layer for one in export.executions if not one.integer]
     weights = sum(value.numel() for value in network.module.parameters())
     return {
         "size_bytes": export.size_bytes,
         "weight_bytes": 4 * weights,
         "layers": len(export.executions),
-        "float_layers": [one.layer for one in export.executions if not one.integer],
+        "in_float": len(left),
+        "float_layers": left if form.part in ("all", "all but outputs") else [],
         "worst_code": export.worst,
         "free_running_code": export.free_running,
         "float_error": export.float_error,

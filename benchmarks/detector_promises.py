@@ -90,10 +90,10 @@ def executions(ours: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Ve
             ("all", 0, "with integer outputs, all convolutions"),
         ):
             found = ours[part, runtime]
-            left = found["float_layers"]
+            left, count = found["float_layers"], found["in_float"]
             yield Verdict(
                 f"on integers, {runtime}: {which}",
-                len(left) == most and all(name.endswith(".output") for name in left),
-                f"{found['layers'] - len(left)} of {found['layers']}"
+                count == most and all(name.endswith(".output") for name in left),
+                f"{found['layers'] - count} of {found['layers']}"
                 + (f", in float {', '.join(left)}" if left else ""),
             )

@@ -31,7 +31,8 @@ def around(value: float) -> Interval:
 
 
 def made(size: int, *left: str) -> dict[str, Any]:
-    return {"size_bytes": size, "weight_bytes": 4000, "layers": 75, "float_layers": list(left)}
+    return {"size_bytes": size, "weight_bytes": 4000, "layers": 75, "in_float": len(left),
+            "float_layers": list(left)}  # fmt: skip
 
 
 OUTPUTS = tuple(f"head.{place}.output" for place in range(3))
