@@ -35,12 +35,12 @@ from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
 from edgewise.stats import Interval
 from edgewise.targets.onnx.target import OnnxTarget
-from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.worker.job import Protocol
 
 OPENVINO = "openvino"
-INT8, INT8_LITERT = Form("all but outputs").name, Form("all but outputs", LiteRtTarget).name
+INT8 = Form("all but outputs").name
 INT8_OPENVINO, FLOAT_OPENVINO = f"{INT8}, OpenVINO", f"{FLOAT}, OpenVINO"
+_WHOLE = {INT8_OPENVINO, *(form.name for form in FORMS if form.part in ("all but outputs", "all"))}
 _SAME = (artifacts.ORT_U8, artifacts.ORT_S8, artifacts.ORT_OWN, artifacts.NNCF)
 _PACKAGES = ("torch", "onnx", "onnxruntime", "ai-edge-litert", "openvino", "nncf", "numpy")
 _PROTOCOL = Protocol("benchmark", samples=60, seconds=10, cap_s=300,
@@ -58,7 +58,7 @@ class Results:
 
     def over(self, theirs: str, ours: str) -> Interval | None:
         """Latency of one artifact over that of another; None where one was not measured."""
-        found = [[round.samples for round in one.rounds] for name in (theirs, ours)
+        found = [[each.samples for each in one.rounds] for name in (theirs, ours)
                  for one in self.latency.measurements if one.name == name]  # fmt: skip
         if len(found) < 2:
             return None
@@ -66,9 +66,8 @@ class Results:
         return ratio(found[0][:least], found[1][:least])
 
     def best(self) -> Measurement:
-        """The fastest of our int8 artifacts, by its median."""
-        ours = [one for one in self.latency.measurements
-                if one.name in (INT8, INT8_LITERT, INT8_OPENVINO)]  # fmt: skip
+        """The fastest of our int8 artifacts of the whole network, by its median."""
+        ours = [one for one in self.latency.measurements if one.name in _WHOLE]
         return min(ours, key=lambda one: one.statistics.p50_s.value)
 
     def figures(self) -> Figures:
