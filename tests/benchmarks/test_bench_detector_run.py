@@ -10,6 +10,7 @@ from docs import detector as page
 
 from benchmarks import detector
 from edgewise import store
+from edgewise.cli.common import console
 from edgewise.devices.fake import FakeDevice, steady
 from edgewise.dispatch import Variant
 from edgewise.measure import QUICK, measure
@@ -73,7 +74,7 @@ def test_the_record_makes_a_section(
 def test_what_is_shown_says_what_failed(
     results: detector.Results, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detector.console, "width", 160)
+    monkeypatch.setattr(console, "width", 160)
     detector.show(results)
     shown = capsys.readouterr().out
     assert "ended with exit code 1: no" in shown
