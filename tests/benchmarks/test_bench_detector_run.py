@@ -24,7 +24,7 @@ MS = {
 
 @pytest.fixture
 def results(tmp_path: Path) -> detector.Results:
-    """As if ONNX Runtime's own options had failed; what is not in MS takes 200 ms."""
+    """As if one peer had failed and one's file had been there; what is not in MS takes 200 ms."""
     names = list(dict.fromkeys([*(form.name for form in FORMS), *MS]))
     variants, seconds = [], {}
     for place, name in enumerate(names):
@@ -36,7 +36,9 @@ def results(tmp_path: Path) -> detector.Results:
     whole: dict[str, Any] = {"size_bytes": 100, "weight_bytes": 100, "layers": 75,
                              "in_float": 0, "float_layers": []}  # fmt: skip
     failed = Outcome(Contender("own", "p", (), tmp_path / "o"), (), "ended with exit code 1: no")
-    return detector.Results({form.name: whole for form in FORMS}, {"own": failed}, series)
+    there = Outcome(Contender("there", "p", (), tmp_path / "o"), ())
+    quantizing = {one.contender.name: one for one in (failed, there)}
+    return detector.Results({form.name: whole for form in FORMS}, quantizing, series)
 
 
 def test_figures_set_beside_each_other_what_belongs_together(results: detector.Results) -> None:
