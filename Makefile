@@ -20,10 +20,11 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# Side by side with other tools; needs the extra [peers].
+# Side by side with other tools; needs the extra [peers]. The detector takes half an hour.
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.qat_steps
+	$(BIN)/python -m benchmarks.detector
 
 # Networks that nobody here wrote; needs the extra [zoo].
 zoo: $(READY)

@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All runs of a contender, or why there are none."""
+    """All runs of a contender, or why there are none; neither where its file was there before."""
 
     contender: Contender
     runs: tuple[Run, ...]
@@ -66,7 +66,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         runs = [asdict(run) for run in self.runs]
         shown: dict[str, Any] = {"name": self.contender.name, "problem": self.problem, "runs": runs}
-        if self.problem is None:
+        if self.runs:
             shown |= {
                 "wall_s": self.wall_s,
                 "cpu_s": self.cpu_s,

@@ -1,7 +1,7 @@
 """What every contender starts from: one network, as weights and as float ONNX, and images."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import nn
 from edgewise import store
 from edgewise.data import registry
 from edgewise.data.dataset import Dataset, Split
+from edgewise.data.preprocess import Floats
 from edgewise.graph.capture import capture
 from edgewise.models.builtin import build
 from edgewise.models.weights import save_weights
@@ -67,14 +68,19 @@ def load(data: str, root: Path | None) -> Dataset:
     return registry.load(data, root, (3, 32, 32))
 
 
-@torch.no_grad()
 def _network(dataset: Dataset, split: Split) -> nn.Module:
     torch.manual_seed(_SEED)
     module = build("vgg16", OPTIONS)
+    return settled(module, split.head(_BATCH * _BATCHES).batches(_BATCH, dataset.contract))
+
+
+@torch.no_grad()
+def settled(module: nn.Module, batches: Iterable[Floats]) -> nn.Module:
+    """In evaluation mode, BatchNorm's statistics those of the batches: else random nets explode."""
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None  # plain averages of what the batches show
     module.train()
-    for batch in split.head(_BATCH * _BATCHES).batches(_BATCH, dataset.contract):
+    for batch in batches:
         module(torch.from_numpy(batch))
     return module.eval()

@@ -17,7 +17,11 @@ from edgewise.worker.job import Protocol
 
 assert edgewise.worker.__file__ is not None
 FOLDER = Path(edgewise.worker.__file__).parent
-RUNTIME_OF = {"ort.py": {"onnxruntime"}, "litert.py": {"ai_edge_litert", "tflite_runtime"}}
+RUNTIME_OF = {
+    "ort.py": {"onnxruntime"},
+    "litert.py": {"ai_edge_litert", "tflite_runtime"},
+    "openvino.py": {"openvino"},
+}
 SHORT = Protocol("quick", samples=5, seconds=0.0, cap_s=5.0,
                  warm_up_count=2, warm_up_s=0.0, warm_up_cap_s=1.0, rounds=1)  # fmt: skip
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from edgewise import spotting, store, units
 from edgewise.cli.common import console, emit, json_option, progress_bars
+from edgewise.cli.runtimes import runtime_for, runtime_option
 from edgewise.cli.source import Source, takes_data
 from edgewise.data.dataset import Dataset, Split
 from edgewise.data.preprocess import Preprocessing
@@ -21,7 +22,7 @@ from edgewise.inference import run_artifact, run_detector
 from edgewise.parity import classes_of
 from edgewise.progress import Progress
 from edgewise.spotting import Judged
-from edgewise.targets.table import contract_of, decoder_of, target_of
+from edgewise.targets.table import contract_of, decoder_of
 from edgewise.tasks.classification import accuracy
 from edgewise.tasks.detection.suppression import Suppression
 
@@ -35,6 +36,7 @@ Examples:
   edgewise evaluate out/int8/model.onnx --data fashion-mnist
   edgewise evaluate out/int8/model.onnx --data photos/ --device local --json
   edgewise evaluate out/int8/model.onnx --data composed-voc
+  edgewise evaluate out/int8/model.onnx --data photos/ --runtime openvino
 \b
 Images are prepared by the contract that is stored in the artifact, and the outputs of a detector
 become objects as it says there.
@@ -44,17 +46,21 @@ become objects as it says there.
 @takes_data
 @click.option("--split", default="test", show_default=True)
 @click.option("--device", default="local", show_default=True)
+@runtime_option
 @json_option
-def command(artifact: Path, source: Source, split: str, device: str, as_json: bool) -> None:
+def command(  # noqa: PLR0913 - one argument an option
+    artifact: Path, source: Source, split: str, device: str, runtime: str | None, as_json: bool
+) -> None:
     """Accuracy of ARTIFACT on a labelled split, or average precision of a detector on one with
     objects, run on a device.
     """
     contract = contract_of(artifact)
+    runtime = runtime_for(artifact, runtime)
     data = source.load(contract.shape).fitted(contract.fit)
     chosen = data.split(split)
     judge = _accuracy if decoder_of(artifact) is None else _precision
     with connect(device) as machine, progress_bars() as progress:
-        found = judge(_Asked(artifact, contract, data, chosen), machine, progress)
+        found = judge(_Asked(artifact, contract, data, chosen, runtime), machine, progress)
     result = {
         "artifact": store.digest_file(artifact),
         "data": source.name,
@@ -62,6 +68,7 @@ def command(artifact: Path, source: Source, split: str, device: str, as_json: bo
         "split_digest": chosen.digest,
         "images": len(chosen),
         "device": device,
+        "runtime": runtime,
         **found,
     }
     if as_json:
@@ -77,16 +84,13 @@ def command(artifact: Path, source: Source, split: str, device: str, as_json: bo
 
 @dataclass(frozen=True)
 class _Asked:
-    """An artifact, how images become its input, and the images."""
+    """An artifact, how images become its input, the images, and what runs it."""
 
     artifact: Path
     contract: Preprocessing
     data: Dataset
     split: Split
-
-    @property
-    def runtime(self) -> str:
-        return target_of(self.artifact).runtime
+    runtime: str
 
 
 def _accuracy(asked: _Asked, device: Device, progress: Progress) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from edgewise.cli.common import (
     root_option,
     seed_option,
 )
+from edgewise.cli.runtimes import runtime_for, runtime_option
 from edgewise.data import registry
 from edgewise.data.dataset import Dataset
 from edgewise.devices.url import connect
@@ -28,7 +29,6 @@ from edgewise.series.files import save_series
 from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
 from edgewise.stats import Interval
-from edgewise.worker.runtimes import runtime_of
 
 _IMAGES = 32  # in turn; enough to show time that depends on the data
 
@@ -39,6 +39,7 @@ _IMAGES = 32  # in turn; enough to show time that depends on the data
 Examples:
   edgewise measure float.onnx int8.onnx --quick
   edgewise measure float.onnx int8.onnx --data fashion-mnist -o measured.json
+  edgewise measure float.onnx int8.onnx --runtime openvino
 \b
 The first artifact is the baseline: name the float one first. It is measured before, between
 and after the others, and says so when the machine was not steady.
@@ -48,6 +49,7 @@ and after the others, and says so when the machine was not steady.
     "artifacts", metavar="ARTIFACT...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option("--device", default="local", show_default=True, metavar="URL", help="Where to run.")
+@runtime_option
 @click.option("--quick", is_flag=True, help="Seconds instead of a minute an artifact.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--rounds", type=click.IntRange(1), help="Fresh processes an artifact [5].")
@@ -58,9 +60,9 @@ and after the others, and says so when the machine was not steady.
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Record; samples beside it.")
 @json_option
 def command(  # noqa: PLR0913 - one argument an option
-            artifacts: tuple[Path, ...], device: str, quick: bool, threads: int,
-            rounds: int | None, data: str | None, input_shape: str | None, root: Path | None,
-            seed: int, out: Path | None, as_json: bool) -> None:  # fmt: skip
+            artifacts: tuple[Path, ...], device: str, runtime: str | None, quick: bool,
+            threads: int, rounds: int | None, data: str | None, input_shape: str | None,
+            root: Path | None, seed: int, out: Path | None, as_json: bool) -> None:  # fmt: skip
     """Measure each ARTIFACT in fresh processes, interleaved with the first."""
     if out is not None and out.is_dir():
         raise UsageError(f"-o is a file to write and {out} is a folder.")
@@ -69,7 +71,7 @@ def command(  # noqa: PLR0913 - one argument an option
     shape = parse_shape(input_shape)
     with connect(device) as target, progress_bars() as progress:
         inputs = _inputs(registry.load(data, root, shape, seed, progress)) if data else None
-        series = measure(_variants(artifacts), target, protocol, progress, inputs)
+        series = measure(_variants(artifacts, runtime), target, protocol, progress, inputs)
     if out is not None:
         save_series(series, out)
     if as_json:
@@ -134,11 +136,11 @@ def _times(speed: Interval) -> str:
     return f"{speed.value:.2f}x\n\\[{speed.low:.2f}, {speed.high:.2f}]"
 
 
-def _variants(artifacts: tuple[Path, ...]) -> list[Variant]:
+def _variants(artifacts: tuple[Path, ...], runtime: str | None) -> list[Variant]:
     """Named by the file, or by the whole path where files of two folders have one name."""
     stems = Counter(path.stem for path in artifacts)
     names = [path.stem if stems[path.stem] == 1 else str(path) for path in artifacts]
-    return list(map(Variant, names, artifacts, (runtime_of(path.name) for path in artifacts)))
+    return list(map(Variant, names, artifacts, (runtime_for(path, runtime) for path in artifacts)))
 
 
 def _inputs(dataset: Dataset) -> Inputs:

@@ -16,7 +16,7 @@ from edgewise.devices.device import Device, checked_name, failure
 from edgewise.errors import DeviceError
 
 # What a worker may import beside the standard library: a board has numpy and a runtime, no more.
-_PACKAGES = ("numpy", "onnxruntime", "ai_edge_litert")
+_PACKAGES = ("numpy", "onnxruntime", "ai_edge_litert", "openvino")
 
 
 @final
