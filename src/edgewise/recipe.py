@@ -87,7 +87,7 @@ class Recipe:
                     f"'{step.name}' in recipe '{self.name}' refines integer layers and there are "
                     "none yet; put it after quantize."
                 )
-            if quantized is not None and not step.refines:
+            if quantized is not None and not (step.refines or isinstance(step, StoreWeights)):
                 raise RecipeError(
                     f"'{step.name}' cannot follow '{quantized}' in recipe '{self.name}': after "
                     "that the weights are integers. Put it before."
@@ -164,10 +164,17 @@ class Recipe:
         return replace(self, steps=steps)
 
     def with_float_outputs(self, network: Network) -> "Recipe":
-        """The same recipe with the layers in float that the network declares as its outputs'."""
+        """The same recipe with the layers in float that the network declares as its outputs'.
+
+        What they compute with are floats; in the file their weights have 8 bits.
+        """
         if not network.float_outputs or not self.quantizes:
             return self
-        return self.with_kept_float(network.float_outputs)
+        kept = self.with_kept_float(network.float_outputs)
+        if self.steps[-1].stores:
+            return kept
+        stored = StoreWeights(layers=tuple(network.float_outputs))
+        return replace(kept, steps=(*kept.steps, stored))
 
     def with_mixed(self, schemes: Sequence[str]) -> "Recipe":
         """The same recipe with `GLOB=w4a8` for layers or regions, before what it says of them."""

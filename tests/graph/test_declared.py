@@ -10,6 +10,7 @@ from edgewise.graph.regions import declared_decoder, declared_outputs
 from edgewise.presets import FP16, INT8, INT8_DYNAMIC
 from edgewise.recipe import Recipe
 from edgewise.steps.quantize import Quantize
+from edgewise.steps.store_weights import StoreWeights
 
 CONTRACT = natural((3, 8, 12))
 
@@ -38,7 +39,9 @@ def test_a_decoder_has_the_size_of_the_contract_unless_it_says_another() -> None
 
 def test_declared_outputs_stay_in_float_where_something_is_quantized() -> None:
     declared = network(outputs=("2",))
-    assert INT8.with_float_outputs(declared) == INT8.with_kept_float(("2",))
+    *steps, last = INT8.with_float_outputs(declared).steps
+    assert tuple(steps) == INT8.with_kept_float(("2",)).steps
+    assert last == StoreWeights(layers=("2",))
     for recipe in (FP16, Recipe("none", ())):
         assert recipe.with_float_outputs(declared) is recipe
     assert INT8.with_float_outputs(network()) is INT8

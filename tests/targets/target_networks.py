@@ -93,12 +93,12 @@ class Summed(nn.Module):
 class Pyramid(nn.Module):
     """Maps of two sizes and a number an image, the finer map of both sizes: three outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.fine = nn.Sequential(nn.Conv2d(3, 6, 3, 1, 1), nn.LeakyReLU(0.1))
-        self.coarse = nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), nn.LeakyReLU(0.1))
-        self.first, self.second = nn.Conv2d(8, 5, 1), nn.Conv2d(14, 5, 1)
-        self.last = nn.Linear(8, 1)
+        self.coarse = nn.Sequential(nn.Conv2d(6, width, 3, 2, 1), nn.LeakyReLU(0.1))
+        self.first, self.second = nn.Conv2d(width, 5, 1), nn.Conv2d(width + 6, 5, 1)
+        self.last = nn.Linear(width, 1)
 
     def forward(self, images: Tensor) -> dict[str, Any]:
         fine = self.fine(images)

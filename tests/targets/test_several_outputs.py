@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from target_kinds import Case
+from target_kinds import Case, Kind
 from target_networks import Pyramid
 from torch import Tensor
 
@@ -42,3 +42,22 @@ def test_every_output_is_the_networks(
     if recipe.name == INT8.name:
         assert export.integer_share == 1
         assert {b.after for b in export.boundaries if b.place == "output"} <= {("output",)}
+
+
+def test_outputs_in_float_have_weights_of_eight_bits_in_the_file(
+    kind: Kind, tiny_data: Dataset, tiny_images: Tensor, tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    module = Pyramid(width=256)
+    module.edgewise_outputs = ("first", "second")  # type: ignore[assignment]
+    network = capture(module, natural((3, 8, 8)))
+    sizes = []
+    for recipe in (INT8.with_float_outputs(network), INT8.with_kept_float(network.float_outputs)):
+        made = kind.place(recipe).apply(network, tiny_data.split("calibration"))
+        export = made.export(kind.target, tmp_path / kind.file, tiny_images)
+        floats = [one.layer for one in export.executions if not one.integer]
+        assert floats == ["first", "second"]
+        assert export.worst <= 1
+        sizes.append(export.size_bytes)
+    saved = 3 * sum(layer.weight.numel() for layer in (module.first, module.second))
+    assert sizes[1] - sizes[0] == pytest.approx(saved, rel=0.35)  # less what describes them

@@ -13,6 +13,7 @@ from edgewise.graph.network import Network
 from edgewise.measure import Inputs
 from edgewise.models.builtin import build
 from edgewise.presets import FLOAT32
+from edgewise.presets import INT8 as INT8_PRESET
 from edgewise.quant.scheme import INT8
 from edgewise.recipe import Recipe
 from edgewise.studies import measured
@@ -72,12 +73,12 @@ def _wanted(network: Network) -> list[tuple[Target, str, Recipe]]:
     """Target, name and recipe of every artifact; the first is what all are compared with."""
     onnx, litert = OnnxTarget(), LiteRtTarget()
     outputs = network.float_outputs
-    whole, all_of_it = Partial(PARTS), Partial(PARTS, outputs=True)
+    all_of_it = Partial(PARTS, outputs=True)
     alone = [Partial((part,)) for part in PARTS]
     return [
         (onnx, "float32", FLOAT32),
         (litert, "float32", FLOAT32),
-        *((target, "int8", whole.recipe(INT8, outputs)) for target in (onnx, litert)),
+        *((target, "int8", INT8_PRESET.with_float_outputs(network)) for target in (onnx, litert)),
         *((target, "int8 with outputs", all_of_it.recipe(INT8, outputs))
           for target in (onnx, litert)),
         *((onnx, f"{one.name} int8", one.recipe(INT8, outputs)) for one in alone),
