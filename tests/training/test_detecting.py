@@ -155,3 +155,14 @@ def test_boxes_and_classes_are_imitated_only_where_the_teacher_sees_something() 
         one[:, :4] += 3.0
         one[:, 5:] -= 2.0
     torch.testing.assert_close(imitation(ours, theirs, DECODER), torch.zeros(()))
+
+
+def test_statistics_are_taken_from_images_as_they_are_trained_on() -> None:
+    split = squares("train", 6)
+    found = list(Detected(DECODER).samples(split, CONTRACT, replace(SHORT, batch_size=4)))
+    again = list(Detected(DECODER).samples(split, CONTRACT, replace(SHORT, batch_size=4)))
+    plain = torch.from_numpy(CONTRACT.apply(split.images.read(0, 6)))
+    assert [len(batch) for batch in found] == [4, 2]
+    assert all(map(torch.equal, found, again))
+    assert not torch.equal(torch.cat(found), plain)
+    assert torch.cat(found).shape == plain.shape

@@ -1,6 +1,6 @@
 """Learning to find objects, as an objective of training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -69,6 +69,19 @@ class Detected(Objective):
         self, split: Split, contract: Preprocessing, schedule: Schedule, device: torch.device
     ) -> Feed:
         return object_feed(split, contract, self.unmirrored, self.scales, device)
+
+    def samples(
+        self, split: Split, contract: Preprocessing, schedule: Schedule
+    ) -> Iterator[Tensor]:
+        """Batches as they are trained on: colours and gain are drawn anew, and statistics of plain
+        images are none that the weights know.
+        """
+        plain = replace(self, scales=())
+        feed = plain.feed(split, contract, schedule, torch.device("cpu"))
+        generator = torch.Generator().manual_seed(len(feed))
+        for start in range(0, len(feed), schedule.batch_size):
+            chosen = torch.arange(start, min(start + schedule.batch_size, len(feed)))
+            yield feed.batch(chosen, generator)[0]
 
     def score(self, module: nn.Module, split: Split, contract: Preprocessing) -> float:
         assert split.objects is not None, "a split without boxes has no precision"

@@ -1,6 +1,7 @@
 """What a network is trained for: the loss of a batch, and the score after an epoch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +42,13 @@ class Objective(ABC):
     ) -> Feed:
         """What is trained on; raises UsageError where the split does not say what to learn."""
         return labelled_feed(split, contract, schedule, device)
+
+    def samples(
+        self, split: Split, contract: Preprocessing, schedule: Schedule
+    ) -> Iterator[Tensor]:
+        """Batches that BatchNorm's statistics are taken from: images as they are."""
+        for batch in split.batches(schedule.batch_size, contract):
+            yield torch.from_numpy(batch)
 
     @abstractmethod
     def score(self, module: nn.Module, split: Split, contract: Preprocessing) -> float:

@@ -21,6 +21,6 @@ def reestimate(module: nn.Module, run: Run, batches: int = 100) -> None:
         if isinstance(layer, nn.Dropout):
             layer.eval()
     with averaging(module) as wanted:
-        for batch in seen.batches(run.schedule.batch_size, run.contract) if wanted else ():
-            module(torch.from_numpy(batch).to(device, memory_format=torch.channels_last))
+        for batch in run.goal.samples(seen, run.contract, run.schedule) if wanted else ():
+            module(batch.to(device, memory_format=torch.channels_last))
     module.eval()
