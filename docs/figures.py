@@ -1,7 +1,8 @@
 """Writes the figures of README.md and docs/images from the records in records/."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from edgewise.report.rows import Row
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "records" / "demo"
 TRAINING = ROOT / "src/edgewise/models/weights/vgg16-w0.25-fashion-mnist.json"
+DETECTOR = ROOT / "records" / "yolov3" / "standard" / "seed-0"
 PICTURE = ROOT / "docs" / "images" / "demo.svg"
 _COLOURS = ("#7a8594", "#0072b2", "#d55e00")
 _INK = "#1d2a3a"
@@ -65,7 +67,34 @@ def training() -> str:
     )
 
 
-PLACES: dict[str, Callable[[], str]] = {"demo": demo_table, "training": training}
+def detectors() -> str:
+    """What 8 bits cost the bundled detector, with its outputs in float and without."""
+    made, parts = (
+        store.read_record(DETECTOR / name) for name in ("float.json", "partial-int8.json")
+    )
+    result, rows_of = made["result"], {row["name"]: row for row in parts["result"]["rows"]}
+    whole = rows_of["backbone+neck+head"]
+    outputs = rows_of["backbone+neck+head with outputs"]
+    return (
+        f"`yolov3` comes with weights of width {made['request']['settings']['width']:g} "
+        f"({units.count(result['parameters'])} parameters), trained by the study on "
+        f"{made['request']['settings']['data']}: mAP@0.5 of "
+        f"{units.percent(result['artifact']['ap50']['value'])} on the test images. `int8` changes "
+        f"that by {_points(whole, 'ap50')} and AP75 by {_points(whole, 'ap75')} points; with the "
+        f"outputs quantized too it is {_points(outputs, 'ap50')} and {_points(outputs, 'ap75')}."
+    )
+
+
+def _points(row: Mapping[str, Any], metric: str) -> str:
+    one = {name: 100 * value for name, value in row["less_float"][metric].items()}
+    return f"{one['value']:+.2f} ({one['low']:+.2f} to {one['high']:+.2f})"
+
+
+PLACES: dict[str, Callable[[], str]] = {
+    "demo": demo_table,
+    "training": training,
+    "detectors": detectors,
+}
 
 
 def draw_demo() -> None:
