@@ -75,12 +75,19 @@ def _first(own: Results, title: str) -> Table:
 def _parts(result: Mapping[str, Any], scheme: str, words: str, title: str) -> Table:
     """Table 2: parts alone, in pairs, all."""
     lines = []
-    for one in result["rows"]:
+    for one in sorted(result["rows"], key=_order):
         told = PARTS.get(one["name"]) if scheme == "int8" else None
         theirs = "" if told is None else f"{told.points:+.2f}"
         lines.append((one["name"], theirs, *_compared(one)))
     headings = ("quantized", "paper, mAP less float", *_NAMES, *_LESS, "file", "simulated mAP@0.5")
     return Table(f"2. Parts of the detector, {words}{title}", headings, tuple(lines), (_INTERVALS,))
+
+
+def _order(row: Mapping[str, Any]) -> tuple[bool, int, list[int]]:
+    """Single parts first, then pairs, then all; those with outputs last."""
+    name, outputs, _ = str(row["name"]).partition(" with outputs")
+    parts = [list(PARTS).index(part) for part in name.split("+")]
+    return bool(outputs), len(parts), parts
 
 
 def _classes(floats: Mapping[str, Any], title: str) -> Table:
