@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.promises import Verdict
+from benchmarks.promises import Verdict, as_fast, faster_than_float
 from edgewise import units
 from edgewise.stats import Interval
 
@@ -35,33 +35,15 @@ class Figures:
 
     def verdicts(self) -> list[Verdict]:
         return [
-            faster_than_float(self.speed_up, self.features),
-            no_slower("int8 in ONNX Runtime: never slower than its own quantizer's or NNCF's",
-                      self.same_runtime),
-            no_slower("best of ours: as fast as NNCF in OpenVINO",
-                      {} if self.native is None else {f"NNCF, by {self.best}": self.native}),
-            no_slower("one region on integers: not slower than float32", self.parts),
+            faster_than_float(self.speed_up, self.features, LEAST_SPEED_UP),
+            as_fast("int8 in ONNX Runtime: never slower than its own quantizer's or NNCF's",
+                    self.same_runtime),
+            as_fast("best of ours: as fast as NNCF in OpenVINO",
+                    {} if self.native is None else {f"NNCF, by {self.best}": self.native}),
+            as_fast("one region on integers: not slower than float32", self.parts),
             *sizes(self.ours),
             *executions(self.ours),
         ]  # fmt: skip
-
-
-def faster_than_float(speed_up: Interval, features: Sequence[str]) -> Verdict:
-    """features: the processor's; the promise is for those with int8 dot products of 512 bits."""
-    promise = f"int8 in ONNX Runtime: at least {LEAST_SPEED_UP}x float32, with AVX512-VNNI"
-    shown = f"{speed_up.value:.2f}x [{speed_up.low:.2f}, {speed_up.high:.2f}]"
-    if "avx512_vnni" not in features:
-        return Verdict(promise, None, f"{shown}, on a processor without AVX512-VNNI")
-    return Verdict(promise, speed_up.value >= LEAST_SPEED_UP, shown)
-
-
-def no_slower(promise: str, ratios: Mapping[str, Interval]) -> Verdict:
-    """ratios: name -> another's latency over ours; a tie within the interval is as fast."""
-    if not ratios:
-        return Verdict(promise, None, "none was measured")
-    name, least = min(ratios.items(), key=lambda item: item[1].value)
-    shown = f"{least.value:.3f}x [{least.low:.3f}, {least.high:.3f}], least of all: {name}"
-    return Verdict(promise, all(one.high >= 1 for one in ratios.values()), shown)
 
 
 def sizes(ours: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Verdict]:

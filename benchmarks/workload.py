@@ -13,6 +13,7 @@ from edgewise import store
 from edgewise.data import registry
 from edgewise.data.dataset import Dataset, Split
 from edgewise.data.preprocess import Floats
+from edgewise.graph.averaging import averaging
 from edgewise.graph.capture import capture
 from edgewise.models.builtin import build
 from edgewise.models.weights import save_weights
@@ -77,10 +78,7 @@ def _network(dataset: Dataset, split: Split) -> nn.Module:
 @torch.no_grad()
 def settled(module: nn.Module, batches: Iterable[Floats]) -> nn.Module:
     """In evaluation mode, BatchNorm's statistics those of the batches: else random nets explode."""
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # plain averages of what the batches show
-    module.train()
-    for batch in batches:
-        module(torch.from_numpy(batch))
-    return module.eval()
+    with averaging(module.eval()):
+        for batch in batches:
+            module(torch.from_numpy(batch))
+    return module

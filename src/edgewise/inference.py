@@ -46,9 +46,10 @@ def run_artifact(
 ) -> Floats:
     """The artifact's first output for every image of the split, on the device: (n, ...) float32.
 
-    See run_outputs.
+    See stream_outputs; other outputs are let go part by part.
     """
-    return run_outputs(device, artifact, split, contract, progress, runtime)[0]
+    parts = stream_outputs(device, artifact, split, contract, progress, runtime)
+    return np.concatenate([outputs[0].copy() for _, outputs in parts])
 
 
 def run_outputs(

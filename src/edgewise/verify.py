@@ -1,6 +1,5 @@
 """Check a bundle again: hashes, records, figures from raw data, and the artifacts' own answers."""
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 from edgewise import spotting, store
 from edgewise.bundle import Bundle, verify_hashes
 from edgewise.data.dataset import Dataset, Split
+from edgewise.data.npz import from_npz
 from edgewise.data.preprocess import Preprocessing
 from edgewise.devices.device import Device
 from edgewise.dispatch import Variant
@@ -99,10 +99,9 @@ def _records(made: Bundle) -> str:
 
 
 def _predictions(folder: Path, name: str) -> tuple[Predictions, Any]:
-    content = io.BytesIO((folder / name).read_bytes())  # numpy leaves a damaged file open
-    with np.load(content, allow_pickle=False) as stored:
-        predictions = Predictions(stored["network"], stored["simulation"], stored["artifact"])
-        return predictions, stored.get("labels")
+    stored = from_npz((folder / name).read_bytes())
+    predictions = Predictions(stored["network"], stored["simulation"], stored["artifact"])
+    return predictions, stored.get("labels")
 
 
 def _accuracy(made: Bundle) -> str:

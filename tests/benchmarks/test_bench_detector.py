@@ -77,7 +77,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
 
 def test_the_least_is_shown_with_its_name() -> None:
     shown = replace(GOOD, same_runtime={"a": around(2), "b": around(1.5)}).verdicts()[1].figures
-    assert shown == "1.500x [1.480, 1.520], least of all: b"
+    assert shown == "1.500x [1.480, 1.520] against b"
 
 
 class Twig(nn.Module):

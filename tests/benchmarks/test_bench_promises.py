@@ -13,16 +13,28 @@ def cost(name: str, wall_s: float, peak_mb: float) -> Cost:
 
 @pytest.mark.parametrize(
     ("low", "value", "high", "holds"),
-    [(0.97, 0.99, 1.01, True), (0.95, 0.97, 0.99, False), (1.2, 1.3, 1.4, True)],
+    [
+        (0.97, 0.99, 1.01, True),
+        (0.95, 0.97, 0.99, False),
+        (1.2, 1.3, 1.5, True),
+        (0.66, 0.84, 1.02, None),
+        (0.9, 1.2, 1.5, None),
+    ],
 )
-def test_a_tie_within_the_interval_is_as_fast(
-    low: float, value: float, high: float, holds: bool
+def test_a_tie_within_a_narrow_interval_is_as_fast(
+    low: float, value: float, high: float, holds: bool | None
 ) -> None:
     ratios = {"slow": Interval(2.0, 1.9, 2.1), "fast": Interval(value, low, high)}
     verdict = promises.faster_than_peers(ratios)
     assert verdict.holds is holds
     assert "fast" in verdict.figures
     assert "slow" not in verdict.figures
+
+
+def test_one_that_is_faster_fails_it_whatever_else_is_vague() -> None:
+    vague, faster = Interval(0.9, 0.5, 1.3), Interval(0.98, 0.97, 0.99)
+    assert promises.as_fast("p", {"a": vague, "b": faster}).holds is False
+    assert promises.as_fast("p", {"a": vague, "b": Interval(1.2, 1.1, 1.3)}).holds is None
 
 
 def test_without_peers_nothing_is_judged() -> None:

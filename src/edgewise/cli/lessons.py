@@ -6,8 +6,7 @@ from typing import Any, ClassVar, final
 
 from edgewise import units
 from edgewise.data.dataset import Dataset
-from edgewise.tasks.detection.decoder import Decoder
-from edgewise.training.detecting import Detected, detector_options
+from edgewise.training.detecting import DETECTOR_SCHEDULE, detector_goal, detector_options
 from edgewise.training.objective import Objective, Reconstructed
 from edgewise.training.schedule import Schedule
 
@@ -78,23 +77,14 @@ class ObjectsInImages(Lesson):
     """Find objects; anchors are those of the training set."""
 
     score = "map50"
-    usual = Schedule(
-        batch_size=32, peak_lr=0.003, warmup=0.05, ema=0.998, optimizer="adam", shift=0, flip=False
-    )
+    usual = DETECTOR_SCHEDULE
     resizes = True
 
     def options(self, maps: int, data: Dataset) -> dict[str, Any]:
         return detector_options(data, maps)
 
     def objective(self, data: Dataset, options: Mapping[str, Any]) -> Objective | None:
-        decoder = Decoder(
-            options["anchors"],
-            data.contract.height,
-            data.contract.width,
-            options["classes"],
-            options["spread"],
-        )
-        return Detected(decoder, unmirrored=data.unmirrored)
+        return detector_goal(data, options)
 
     def words(self, value: float) -> str:
         return f"mAP@0.5 {units.percent(value)}"

@@ -1,13 +1,11 @@
 """Variants by the class that they give every image."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, final
 
-import numpy as np
-
 from edgewise import store
+from edgewise.data.npz import to_npz
 from edgewise.inference import run_artifact
 from edgewise.parity import Predictions, classes_of, compare, predict
 from edgewise.pipeline.manifest import Made
@@ -61,6 +59,4 @@ def _save(work: Work, name: str, predictions: Predictions) -> None:
     arrays = asdict(predictions)
     if work.test.labels is not None:
         arrays["labels"] = work.test.labels
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    store.write_bytes(work.folder / name / "predictions.npz", content.getvalue())
+    store.write_bytes(work.folder / name / "predictions.npz", to_npz(arrays))

@@ -1,6 +1,6 @@
 """Learning to find objects, as an objective of training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -28,6 +28,11 @@ _BATCH = 50
 _ANCHORS = 3  # of a map
 _SPREAD = 2.0  # so that the cells beside a centre's own can find it too
 
+# From scratch: AdamW, one cycle.
+DETECTOR_SCHEDULE = Schedule(
+    batch_size=32, peak_lr=3e-3, warmup=0.05, ema=0.998, optimizer="adam", shift=0, flip=False
+)
+
 
 def detector_options(data: Dataset, maps: int) -> dict[str, Any]:
     """What a training set decides of a detector: its classes, and the anchors of so many maps.
@@ -40,6 +45,13 @@ def detector_options(data: Dataset, maps: int) -> dict[str, Any]:
     sizes = np.concatenate([one.boxes[:, 2:] - one.boxes[:, :2] for one in objects])
     anchors = find_anchors(sizes, maps, _ANCHORS)
     return {"classes": len(data.classes), "anchors": anchors, "spread": _SPREAD}
+
+
+def detector_goal(data: Dataset, options: Mapping[str, Any]) -> "Detected":
+    """What a detector of these options learns from these images; see detector_options."""
+    contract, kinds = data.contract, options["classes"]
+    decoder = Decoder(options["anchors"], contract.height, contract.width, kinds, options["spread"])
+    return Detected(decoder, unmirrored=data.unmirrored)
 
 
 @dataclass(frozen=True)

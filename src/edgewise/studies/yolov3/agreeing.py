@@ -33,12 +33,12 @@ from edgewise.steps.fold import Fold
 from edgewise.steps.prune_links import PruneLinks
 from edgewise.steps.quantize import Quantize
 from edgewise.studies.yolov3.cells import PARTS, Partial
+from edgewise.studies.yolov3.networks import decoder_of
 from edgewise.study import Bench
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.targets.target import Target
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.tasks.detection.agreement import agreement
-from edgewise.tasks.detection.decoder import Decoder
 from edgewise.tasks.detection.detections import Detections
 from edgewise.tasks.detection.suppression import Suppression
 
@@ -61,8 +61,7 @@ def agreement_cell(bench: Bench) -> Any:
     calibration = _split("calibration", photographs(registry.fetched("composed-voc"), "darknet"))
     test = _split("test", [_opened(folder / name) for name in PHOTOGRAPHS])
     batch = torch.from_numpy(next(calibration.batches(2, network.contract)))
-    assert network.decoder is not None, "a built-in detector declares one"
-    reading = Decoder.from_json(network.decoder), _SUPPRESSION
+    reading = decoder_of(network), _SUPPRESSION
     rows: list[dict[str, Any]] = []
     reference: Found = ()
     for target, name, recipe in _wanted(network):

@@ -8,6 +8,7 @@ from torch import nn
 from edgewise.data.dataset import Dataset
 from edgewise.data.letterbox import letterboxed
 from edgewise.dispatch import Variant
+from edgewise.graph.averaging import averaging
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
 from edgewise.measure import Inputs
@@ -60,13 +61,10 @@ def exact(data: Dataset) -> nn.Module:
     """The paper's network with random weights, its statistics those of some images."""
     torch.manual_seed(0)
     module = build("yolov3", {})
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # of one batch: its own statistics
     images = torch.from_numpy(next(data.split("train").batches(_SEEN, data.contract)))
-    with torch.no_grad():
-        module.train()(images)
-    return module.eval()
+    with torch.no_grad(), averaging(module.eval()):
+        module(images)
+    return module
 
 
 def _wanted(network: Network) -> list[tuple[Target, str, Recipe]]:

@@ -1,7 +1,7 @@
 """The detector of the study: trained from scratch, loaded, and trained on with quantizers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,13 @@ from edgewise.steps.qat import Qat
 from edgewise.studies.yolov3.scales import Scale
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.tasks.detection.suppression import Suppression
-from edgewise.training.detecting import Detected, detector_options
+from edgewise.training.detecting import DETECTOR_SCHEDULE, Detected, detector_goal, detector_options
 from edgewise.training.loop import Run, train
 from edgewise.training.schedule import Curves, Schedule
 
 MODEL = "yolov3"
 SUPPRESSION = Suppression()
-_FLOAT = Schedule(
-    batch_size=32, peak_lr=3e-3, warmup=0.05, ema=0.998, optimizer="adam", shift=0, flip=False
-)
-_LEARNED = replace(_FLOAT, warmup=0.1, ema=0.99, weight_decay=1e-4)
+_LEARNED = replace(DETECTOR_SCHEDULE, warmup=0.1, ema=0.99, weight_decay=1e-4)
 # By bits of weights and activations: the top learning rate, and the share of what the float network
 # sees in the loss. The nearer to float, the less there is to learn.
 _GENTLE = {(8, 8): (1e-4, 1.0), (4, 8): (5e-4, 0.5), (4, 4): (1e-3, 0.5)}
@@ -44,7 +41,7 @@ class Job:
     seed: int
     threads: int
 
-    @property
+    @cached_property
     def options(self) -> dict[str, Any]:
         """Of the network; its anchors are those of the training images."""
         chosen = detector_options(self.data, BUILT_IN[MODEL].maps)
@@ -76,8 +73,8 @@ class Job:
 
 
 def float_schedule(epochs: int) -> Schedule:
-    """Of training from scratch: AdamW, one cycle."""
-    return replace(_FLOAT, epochs=epochs)
+    """Of training from scratch."""
+    return replace(DETECTOR_SCHEDULE, epochs=epochs)
 
 
 def learned_schedule(scheme: Scheme, epochs: int) -> Schedule:
@@ -86,15 +83,10 @@ def learned_schedule(scheme: Scheme, epochs: int) -> Schedule:
     return replace(_LEARNED, epochs=epochs, peak_lr=peak, distill=distill)
 
 
-def objective(job: Job, network: Network | None = None) -> Detected:
-    """What the detector is trained for."""
-    said: Mapping[str, Any] = job.options if network is None else network.decoder or {}
-    contract = job.data.contract
-    decoder = Decoder(
-        tuple(tuple((w, h) for w, h in each) for each in said["anchors"]),
-        contract.height, contract.width, said["classes"], said["spread"],
-    )  # fmt: skip
-    return Detected(decoder, unmirrored=job.data.unmirrored)
+def decoder_of(network: Network) -> Decoder:
+    """The decoder that the detectors of this study declare."""
+    assert network.decoder is not None, "a built-in detector declares one"
+    return Decoder.from_json(network.decoder)
 
 
 def train_float(
@@ -108,7 +100,7 @@ def train_float(
         schedule=float_schedule(epochs),
         seed=job.seed,
         checkpoint=checkpoint,
-        objective=objective(job),
+        objective=detector_goal(job.data, job.options),
     )
     return train(build(MODEL, job.options), run, progress)
 
@@ -140,7 +132,7 @@ def learn(
         calibration=job.calibration,
         seed=job.seed,
         folder=folder,
-        objective=objective(job, network),
+        objective=Detected(decoder_of(network), unmirrored=job.data.unmirrored),
     )
     trained = step.train(network, material, progress)
     return trained.frozen(), trained.curves

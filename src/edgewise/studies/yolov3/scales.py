@@ -28,9 +28,9 @@ class Scale:
 
 SCALES: Mapping[str, Scale] = {
     "quick": Scale(1, 0.125, (1, 1, 1, 1, 1), 3000, 6, {(8, 8): 1, (4, 4): 2}, 500, 300, "quick",
-                   "one seed of a small detector, half of the images: under an hour on two cores"),
+                   "one seed of a small detector, half of the images"),
     "standard": Scale(1, 0.25, (1, 1, 2, 2, 1), None, 15, {(8, 8): 1, (4, 8): 3, (4, 4): 6}, 2000,
-                      summary="one seed of a detector of 2.3 M parameters; two hours on two cores"),
+                      summary="one seed of a detector of 2.3 M parameters; hours on two cores"),
     "full": Scale(3, 0.25, (1, 1, 2, 2, 1), None, 30, {(8, 8): 2, (4, 8): 6, (4, 4): 12}, 2000,
                   summary="three seeds, twice the epochs; best with a GPU"),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from edgewise.graph.network import Network
 from edgewise.inference import run_detector
 from edgewise.presets import FLOAT32
 from edgewise.spotting import Found, Judged, find, to_json
-from edgewise.studies.yolov3.networks import SUPPRESSION, Job
+from edgewise.studies.yolov3.networks import SUPPRESSION, Job, decoder_of
 from edgewise.study import Bench
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.targets.target import Export
@@ -43,8 +43,7 @@ class Scored:
 
 def score(job: Job, network: Network, bench: Bench, name: str) -> Scored:
     """Write the artifact, verify it, and judge what it finds in the test images."""
-    assert network.decoder is not None, "the network of this study declares one"
-    decoder = Decoder.from_json(network.decoder)
+    decoder = decoder_of(network)
     path = bench.scratch / f"{name}.onnx"
     batch = torch.from_numpy(next(job.calibration.batches(_CHECKED, network.contract)))
     export = OnnxTarget().export(network, path, batch)
@@ -71,8 +70,7 @@ def score_float(job: Job, network: Network, bench: Bench) -> Scored:
 def compare(job: Job, network: Network, bench: Bench, name: str, floats: Scored) -> dict[str, Any]:
     """All that a record says of a quantized detector, beside the float one on the same images."""
     ours = score(job, network, bench, name)
-    assert network.decoder is not None
-    decoder = Decoder.from_json(network.decoder)
+    decoder = decoder_of(network)
     simulated = find(network, job.test, (decoder, SUPPRESSION), bench.progress, f"simulate {name}")
     same = agreement(floats.found, ours.found)
     return {

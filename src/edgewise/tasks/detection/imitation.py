@@ -13,7 +13,7 @@ def imitation(ours: Sequence[Tensor], theirs: Sequence[Tensor], decoder: Decoder
     """How far maps (n, anchors * (5 + classes), h, w) are from a teacher's for the same images.
 
     Objectness everywhere by cross-entropy; boxes and classes where the teacher sees objects,
-    weighted by its objectness, over the sum of those weights (Mehta and Ozturk 2018, section 3.3).
+    weighted by its objectness, over the sum of those weights (Mehta and Ozturk 2018).
     """
     total, weight = torch.zeros((), device=ours[0].device), torch.zeros((), device=ours[0].device)
     for own, other, anchors in zip(ours, theirs, decoder.anchors, strict=True):
