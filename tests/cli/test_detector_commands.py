@@ -1,7 +1,9 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import devkit
 import pytest
 from small_detectors import CLASSES, boxed_data, plain_data, write_images, write_net
 
@@ -116,3 +118,28 @@ def test_more_calibration_images_than_there_are_is_refused(
     assert code != 0
     assert "has 12 calibration images, not 99" in answer["error"]
     assert not (tmp_path / "out").exists()
+
+
+def test_broken_annotations_are_named_and_passed_over_where_that_is_asked_for(
+    said: Said, own: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "streets"
+    names = [f"{index:06d}" for index in range(8)]
+    for name in names:
+        devkit.write(folder / "VOC2007", name)
+    devkit.sets(folder / "VOC2007", {"trainval": names[:5], "test": names[5:]})
+    bomb = folder / "VOC2007/Annotations/000006.xml"
+    bomb.write_text('<!DOCTYPE a [<!ENTITY b "c">]>\n<annotation>&b;</annotation>')
+    asked = ("compress", f"{own}:declared", "--data", folder, "--recipe", "int8", "--target",
+             "onnx", "--input-shape", "3,64,64", "-o", tmp_path / "out")  # fmt: skip
+    (folder / "classes.txt").write_text("\n".join([*CLASSES[1:], "dog"]))
+    code, answer, _ = said(*asked)
+    assert code != 0
+    assert "000006.xml, line 1" in answer["error"]
+    code, _, err = said(*asked, "--skip-broken")
+    assert code == 0, err
+    assert "test: left out 1 broken images." in err
+    assert "000006.xml, line 1" in err
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["data"]["left_out"]["test"] == 1
+    assert manifest["data"]["test_images"] == 2

@@ -19,7 +19,9 @@ def test_a_folder_a_file_and_noise(tmp_path: Path) -> None:
     assert registry.load(str(tmp_path), shape=(1, 8, 8)).contract.shape == (1, 8, 8)
     assert registry.load(str(tmp_path / "arrays.npz")).contract.shape == (1, 5, 5)
     assert registry.load("random", shape=(3, 7, 7)).contract.shape == (3, 7, 7)
-    one, other = (registry.load("random", shape=(3, 7, 7), seed=seed) for seed in (0, 1))
+    one, other = (
+        registry.load("random", shape=(3, 7, 7), how=registry.How(seed)) for seed in (0, 1)
+    )
     assert one.digests() != other.digests()
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.data.dataset import ArrayImages, Dataset, Split
+from edgewise.data.objects import Objects
 from edgewise.data.preprocess import Pixels, finished, natural
 from edgewise.data.splits import array_split
 from edgewise.errors import DataError, UsageError
@@ -65,3 +66,20 @@ def test_an_absent_split_is_named_with_those_there_are() -> None:
     assert dataset.digests() == {"photos/test": "abc"}
     with pytest.raises(DataError, match="photos has no split 'train'; it has test"):
         dataset.split("train")
+
+
+def test_joined_splits_keep_what_all_of_them_have() -> None:
+    nothing = Objects(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.bool_))
+    objects = (nothing,) * 11
+    with_both = Split("a", ArrayImages(PIXELS), np.arange(11), "1", objects, ("one",))
+    also = Split("b", ArrayImages(PIXELS[:2]), np.arange(2), "2", objects[:2], ("two",))
+    bare = Split("c", ArrayImages(PIXELS[:1]), None, "3")
+    data = Dataset("set", ("x",), CONTRACT, (with_both, also, bare))
+    found = data.joined("a", "b")
+    assert found.labels is not None
+    assert found.labels.tolist() == [*range(11), 0, 1]
+    assert found.objects == objects + objects[:2]
+    assert (found.name, found.digest, found.left_out) == ("a+b", "1+2", ("one", "two"))
+    assert np.array_equal(found.images.read(10, 13), PIXELS[[10, 0, 1]])
+    bare_too = data.joined("a", "c")
+    assert (bare_too.labels, bare_too.objects) == (None, None)

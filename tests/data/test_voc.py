@@ -1,5 +1,6 @@
 """A VOCdevkit is read as it is, and what is broken in it is named or, if asked, left out."""
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -108,6 +109,25 @@ def test_by_name_it_is_letterboxed_into_what_is_asked_for(folder: Path) -> None:
         registry.load("voc", folder, (1, 24, 40))
 
 
+def test_a_folder_of_that_layout_is_a_devkit_with_classes_of_its_own(folder: Path) -> None:
+    assert registry.load(str(folder), None, SHAPE).digests() == {
+        key.replace("voc/", f"{folder.name}/"): value
+        for key, value in load_voc(folder, SHAPE).digests().items()
+    }
+    (folder / "classes.txt").write_text("wolf\n\ncar \n")
+    with pytest.raises(DataError, match="unknown|dog|class"):
+        registry.load(str(folder), None, SHAPE)
+    (folder / "classes.txt").write_text("\n".join(reversed(CLASSES)))
+    assert registry.load(str(folder), None, SHAPE).classes == CLASSES[::-1]
+    for text in ("", "wolf\nwolf", "\n \n"):
+        (folder / "classes.txt").write_text(text)
+        with pytest.raises(DataError, match=r"classes\.txt should name every class once"):
+            registry.load(str(folder), None, SHAPE)
+    (folder / "classes.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"classes\.txt cannot be read"):
+        registry.load(str(folder), None, SHAPE)
+
+
 def break_annotation(year: Path) -> None:
     file = year / "Annotations/000021.xml"
     file.write_text(file.read_text().replace("<xmax>10<", "<xmax>1000<"))
@@ -145,11 +165,14 @@ def test_what_is_broken_stops_or_is_left_out(
         load_voc(folder, SHAPE)
     dataset = load_voc(folder, SHAPE, SKIP)
     test = dataset.split("test")
-    assert (len(test), test.left_out, test.head(2).left_out) == (left, 1, 1)
+    assert len(test) == left
+    (said,) = test.left_out
+    assert re.search(why, said)
+    assert test.head(2).left_out == test.left_out
     assert test.objects is not None
     assert len(test.objects) == left
     for name in ("train", "validation"):
-        assert dataset.split(name).left_out == 0
+        assert dataset.split(name).left_out == ()
         assert dataset.split(name).digest == whole.split(name).digest
 
 

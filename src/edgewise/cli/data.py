@@ -23,6 +23,7 @@ Examples:
 Your own images need no fetching. Wherever a command takes --data, these do as well:
   FOLDER      FOLDER/CLASS/*.png, FOLDER/{train,calibration,validation,test}/CLASS/*.png,
               or FOLDER/*.png without labels; png, jpg, bmp and webp
+  DEVKIT      a folder with VOC2007, VOC2012 or VOCdevkit, and classes.txt if not VOC's classes
   FILE.npz    arrays `images` (uint8, or float32 already preprocessed) and, if any, `labels`
   random      noise, for sizes and latency alone
 """

@@ -67,6 +67,7 @@ def command(  # noqa: PLR0913 - one argument an option
         "split": split,
         "split_digest": chosen.digest,
         "images": len(chosen),
+        "left_out": len(chosen.left_out),
         "device": device,
         "runtime": runtime,
         **found,

@@ -70,7 +70,11 @@ def command(  # noqa: PLR0913 - one argument an option
     protocol = replace(preset, rounds=rounds or preset.rounds, threads=threads, seed=seed)
     shape = parse_shape(input_shape)
     with connect(device) as target, progress_bars() as progress:
-        inputs = _inputs(registry.load(data, root, shape, seed, progress)) if data else None
+        inputs = (
+            _inputs(registry.load(data, root, shape, registry.How(seed, progress=progress)))
+            if data
+            else None
+        )
         series = measure(_variants(artifacts, runtime), target, protocol, progress, inputs)
     if out is not None:
         save_series(series, out)

@@ -55,7 +55,8 @@ def _data(made: Bundle, data: str | None, root: Path | None) -> Dataset | None:
     try:
         contract = Preprocessing.from_json(made.manifest["contract"])
         name, seed = made.manifest["data"]["name"], int(made.manifest.get("seed", 0))
-        return registry.load(data or str(name), root, contract.shape, seed).fitted(contract.fit)
+        found = registry.load(data or str(name), root, contract.shape, registry.How(seed))
+        return found.fitted(contract.fit)
     except (DataError, KeyError, TypeError, ValueError):
         if data is not None:
             raise

@@ -89,8 +89,8 @@ class Split:
 
     labels: int64 (n,), or None where there are none; digest: SHA-256 over pixels and labels, or
     over the list of files, so that two splits can be shown to be what they were; objects: of every
-    image, or None where nobody looked for them; left_out: broken images that the reader was asked
-    to pass over.
+    image, or None where nobody looked for them; left_out: what is wrong with each broken image that
+    the reader was asked to pass over.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Split:
     labels: Labels | None
     digest: str
     objects: tuple[Objects, ...] | None = None
-    left_out: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -168,12 +168,18 @@ class Dataset:
         return replace(self, contract=replace(self.contract, fit=fit), splits=splits)
 
     def joined(self, *names: str) -> Split:
-        """Several labelled splits as one, in that order."""
+        """Several splits as one, in that order; labels and objects where all parts have some."""
         parts = [self.split(name) for name in names]
         labels = [part.labels for part in parts if part.labels is not None]
-        digest = "+".join(part.digest for part in parts)
-        images = JoinedImages(tuple(part.images for part in parts))
-        return Split("+".join(names), images, np.concatenate(labels), digest)
+        objects = [part.objects for part in parts if part.objects is not None]
+        return Split(
+            "+".join(names),
+            JoinedImages(tuple(part.images for part in parts)),
+            np.concatenate(labels) if len(labels) == len(parts) else None,
+            "+".join(part.digest for part in parts),
+            tuple(one for some in objects for one in some) if len(objects) == len(parts) else None,
+            tuple(why for part in parts for why in part.left_out),
+        )
 
     def digests(self) -> dict[str, str]:
         """Split name -> digest."""

@@ -14,7 +14,7 @@ from edgewise.data.folder import load_folder
 from edgewise.data.mnist import load_fashion_mnist, load_mnist
 from edgewise.data.preprocess import Shape
 from edgewise.data.random import load_random
-from edgewise.data.voc import load_voc
+from edgewise.data.voc import DEFAULT_SHAPE, Reading, is_devkit, load_voc, own_classes
 from edgewise.errors import DataError, UsageError
 from edgewise.progress import Progress, silent
 
@@ -34,6 +34,19 @@ class Known:
     licence: str
     stand_in_for: str | None = None
     shaped: Callable[[Path, Shape], Dataset] | None = None
+
+
+@dataclass(frozen=True)
+class How:
+    """How images are read, besides their shape.
+
+    seed: of `random` alone; skip_broken: whether images with a broken annotation are passed over,
+    else the first is an error; progress: of reading a folder.
+    """
+
+    seed: int = 0
+    skip_broken: bool = False
+    progress: Progress = silent
 
 
 _SIXTY = {"train": 48_000, "calibration": 2_000, "validation": 10_000, "test": 10_000}
@@ -61,7 +74,6 @@ KNOWN: Mapping[str, Known] = {
         "images are training images",
         {"train": 15_724, "calibration": 2_000, "validation": 827, "test": 4_952},
         "of Flickr's terms of use; for research",
-        shaped=load_voc,
     ),
     "composed-voc": Known(
         load_composed_voc,
@@ -94,30 +106,35 @@ def load(
     spec: str,
     root: Path | None = None,
     shape: Shape | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
+    how: How | None = None,
 ) -> Dataset:
     """The data set that `spec` means: NAME, FOLDER, FILE.npz or `random`.
 
-    shape: the network's input, needed for `random`; seed: of `random` alone. A name wins over a
-    folder of the same name, which ./NAME means. Raises DataError when there is nothing of the
-    kind, or a named set is not fetched; UsageError for a shape that is absent or cannot be.
+    shape: the network's input, needed for `random`. A name wins over a folder of the same name,
+    which ./NAME means; a folder of the layout of VOC's devkit is read as one. Raises DataError when
+    there is nothing of the kind, or a named set is not fetched; UsageError for a shape that is
+    absent or cannot be.
     """
+    how = how or How()
     if spec in KNOWN:
-        return _named(spec, root, shape)
+        return _named(spec, root, shape, how)
     if spec == "random":
         if shape is None:
             raise UsageError("random images need a shape; say --input-shape 3,224,224 or so.")
-        return load_random(shape, seed)
+        return load_random(shape, how.seed)
     path = Path(spec).expanduser()
     if spec and path.is_dir():  # the empty path would be the current folder
-        return load_folder(path, shape, progress)
+        if is_devkit(path):
+            name = path.resolve().name
+            reading = Reading(own_classes(path), how.skip_broken, name)
+            return load_voc(path, shape or DEFAULT_SHAPE, reading)
+        return load_folder(path, shape, how.progress)
     if path.suffix == ".npz":
         return load_arrays(path, shape)
     raise DataError(
         f"there is no data set, folder or file '{spec}'. What would do: {', '.join(KNOWN)}; a "
-        "folder of images, FOLDER/CLASS/*.png or FOLDER/*.png; FILE.npz with the array 'images'; "
-        "or random, with --input-shape."
+        "folder of images, FOLDER/CLASS/*.png or FOLDER/*.png; a folder with VOC2007 or VOC2012, "
+        "laid out as VOC's devkit; FILE.npz with the array 'images'; or random, with --input-shape."
     )
 
 
@@ -129,9 +146,11 @@ def fetched(name: str, root: Path | None = None) -> Path:
     return folder
 
 
-def _named(name: str, root: Path | None, shape: Shape | None) -> Dataset:
+def _named(name: str, root: Path | None, shape: Shape | None, how: How) -> Dataset:
     folder = fetched(name, root)
     known = KNOWN[name]
+    if known.load is load_voc:
+        return load_voc(folder, shape or DEFAULT_SHAPE, Reading(skip_broken=how.skip_broken))
     if shape is not None and known.shaped is not None:
         return known.shaped(folder, shape)
     dataset = known.load(folder)

@@ -27,6 +27,7 @@ CLASSES = (
 YEARS = ("VOC2007", "VOC2012")
 DEFAULT_SHAPE = (3, 416, 416)
 CALIBRATION = 2_000
+CLASS_FILE = "classes.txt"
 
 _HELD_OUT = 20  # one in so many images of trainval is for validation
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -35,10 +36,11 @@ _SUFFIXES = (".jpg", ".png")
 
 @dataclass(frozen=True)
 class Reading:
-    """How a devkit is read: its classes, and whether broken images are passed over."""
+    """How a devkit is read: its classes, whether broken images are passed over, and its name."""
 
     classes: tuple[str, ...] = CLASSES
     skip_broken: bool = False
+    name: str = "voc"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def load_voc(folder: Path, shape: Shape = DEFAULT_SHAPE, reading: Reading | None
     random images of train, as in the study, so no split of its own; test: the test images of 2007,
     where they are there. Digests are over annotations, and sizes of the picture files. Raises
     DataError, naming file and line, for what is broken, unless the reading passes over it; then
-    each split says how many images it had to leave out.
+    each split says what is wrong with those that it left out.
     """
     check_shape(shape)
     reading = reading or Reading()
@@ -108,7 +110,30 @@ def load_voc(folder: Path, shape: Shape = DEFAULT_SHAPE, reading: Reading | None
     filled = tuple(split for split in splits if len(split))
     if not filled:
         raise DataError(f"{folder} holds no image that is not broken.")
-    return Dataset("voc", reading.classes, whole(shape), filled)
+    return Dataset(reading.name, reading.classes, whole(shape), filled)
+
+
+def is_devkit(folder: Path) -> bool:
+    """Whether a folder is laid out as a devkit is."""
+    return bool(_found_years(folder))
+
+
+def own_classes(folder: Path) -> tuple[str, ...]:
+    """The classes of a devkit: those of its classes.txt, one a line, else the published twenty.
+
+    Raises DataError where that file cannot be read, is empty or names a class twice.
+    """
+    file = folder / CLASS_FILE
+    if not file.is_file():
+        return CLASSES
+    try:
+        names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}.") from error
+    classes = tuple(name for name in names if name)
+    if not classes or len(set(classes)) < len(classes):
+        raise DataError(f"{file} should name every class once, one a line.")
+    return classes
 
 
 @dataclass(frozen=True)
@@ -119,10 +144,16 @@ class _Image:
     name: str
 
 
-def _years(folder: Path) -> list[Path]:
+def _found_years(folder: Path) -> list[Path]:
     for devkit in (folder / "VOCdevkit", folder):
         if found := [devkit / year for year in YEARS if (devkit / year).is_dir()]:
             return found
+    return []
+
+
+def _years(folder: Path) -> list[Path]:
+    if found := _found_years(folder):
+        return found
     raise DataError(
         f"{folder} holds neither {' nor '.join(YEARS)}, nor a VOCdevkit with them; "
         "`edgewise data fetch voc` brings them, or unpack the devkit's archives there."
@@ -172,20 +203,21 @@ def _drawn(purpose: str, image: _Image) -> int:
 def _split(name: str, images: Sequence[_Image], shape: Shape, reading: Reading) -> Split:
     pictures: list[Picture] = []
     objects: list[Objects] = []
-    content, left_out = hashlib.sha256(f"{shape}".encode()), 0
+    content = hashlib.sha256(f"{shape}".encode())
+    left_out: list[str] = []
     for image in images:
         try:
             picture, found, described = _read(image, reading.classes)
-        except DataError:
+        except DataError as error:
             if not reading.skip_broken:
                 raise
-            left_out += 1
+            left_out.append(str(error))
             continue
         pictures.append(picture)
         objects.append(moved(found, place(*picture.size, shape)))
         content.update(described)
     made = VocImages(tuple(pictures), shape)
-    return Split(name, made, None, content.hexdigest(), tuple(objects), left_out)
+    return Split(name, made, None, content.hexdigest(), tuple(objects), tuple(left_out))
 
 
 def _read(image: _Image, classes: Sequence[str]) -> tuple[Picture, Objects, bytes]:

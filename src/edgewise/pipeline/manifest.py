@@ -40,6 +40,7 @@ def manifest(
             "stand_in_for": request.data.stand_in_for,
             "test_images": len(request.data.split("test").head(request.test_images)),
             "classes": list(request.data.classes),
+            "left_out": {one.name: len(one.left_out) for one in request.data.splits},
             "digests": request.data.digests(),
         },
         "contract": request.contract.to_json(),
