@@ -14,7 +14,7 @@ from edgewise.data.dataset import ArrayImages, Dataset, Split
 from edgewise.errors import EdgewiseError, RecipeError
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
-from edgewise.presets import FLOAT32, PRESETS
+from edgewise.presets import FLOAT32, INT8, PRESETS
 from edgewise.progress import Progress
 from edgewise.quant.scheme import WIDTHS, Scheme
 from edgewise.recipe import SCHEMA, STEPS, Recipe
@@ -283,3 +283,11 @@ def test_steps_that_refine_see_the_float_network_and_leave_it_behind(
         truth = FLOAT32.apply(captured("plain")).network(tiny_images)
         for reference in seen:
             assert torch.equal(reference(tiny_images), truth)
+
+
+def test_ranges_come_from_as_many_images_as_are_asked_for() -> None:
+    recipe = INT8.calibrated_on(2000)
+    assert [step.images for step in recipe.steps if isinstance(step, Calibrate)] == [2000]
+    assert recipe.calibrated_on(256) == INT8
+    with pytest.raises(RecipeError, match="at least one image"):
+        INT8.calibrated_on(0)

@@ -194,6 +194,14 @@ class Recipe:
         )
         return replace(self, steps=steps)
 
+    def calibrated_on(self, images: int) -> "Recipe":
+        """The same recipe with ranges from so many calibration images."""
+        steps = tuple(
+            replace(step, images=images) if isinstance(step, Calibrate) else step
+            for step in self.steps
+        )
+        return replace(self, steps=steps)
+
     def to_json(self) -> dict[str, Any]:
         steps = [step.to_json() for step in self.steps]
         return {"schema": SCHEMA, "name": self.name, "steps": steps}

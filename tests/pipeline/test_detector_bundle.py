@@ -347,5 +347,7 @@ def test_as_many_calibration_images_are_used_as_were_asked_for(
     made = make(replace(request, calibration_images=3, test_images=2))
     export = made.record(made.manifest["records"]["export"]["int8"])
     assert export["inputs"]["calibration"].endswith("[:3]")
+    steps = {step["step"]: step for step in export["request"]["recipe"]["steps"]}
+    assert steps["calibrate"]["images"] == 3
     with pytest.raises(UsageError, match="has 12 calibration images, not 13"):
         make(replace(request, calibration_images=13))

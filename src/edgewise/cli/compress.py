@@ -76,7 +76,9 @@ keeps the head in float and gives the body weights of 4 bits, in one network.
 @click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")
 @click.option("--test-images", type=click.IntRange(min=1), help="Score only so many [all].")
 @click.option(
-    "--calibration-images", type=click.IntRange(min=1), help="Find ranges on only so many [all]."
+    "--calibration-images",
+    type=click.IntRange(min=1),
+    help="Find ranges on so many [256, or as the recipe says].",
 )
 @seed_option
 @out_option("Folder of the bundle.")

@@ -60,6 +60,8 @@ def _variant(work: Work, recipe: Recipe) -> Made:
     recipe = recipe.placed_for(request.target.profile)
     if not request.integer_outputs:
         recipe = recipe.with_float_outputs(work.network)
+    if request.calibration_images is not None:
+        recipe = recipe.calibrated_on(request.calibration_images)
     lesson = material(work, recipe.name) if recipe.trains else None
     compressed = recipe.apply(work.network, work.calibration, work.progress, lesson)
     work.progress(f"export and verify {recipe.name}", 0, 1)

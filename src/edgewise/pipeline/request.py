@@ -22,9 +22,10 @@ class Request:
     """What to compress, how, and where to put the bundle.
 
     recipes: variants beside the float baseline; device: where artifacts are compared and, with a
-    protocol, measured; test_images, calibration_images: the first of their splits, None is all;
-    integer_outputs: layers are quantized too that the network declares as those of its
-    outputs, and that stay in float else.
+    protocol, measured; test_images: the first of their split, None is all; calibration_images: how
+    many every recipe sees and finds ranges on, None is what the recipe says; integer_outputs:
+    layers are quantized too that the network declares as those of its outputs, and that stay in
+    float else.
     """
 
     model: Loaded

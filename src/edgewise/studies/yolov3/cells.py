@@ -32,12 +32,14 @@ class Partial:
     def name(self) -> str:
         return "+".join(self.parts) + (" with outputs" if self.outputs else "")
 
-    def recipe(self, scheme: Scheme, float_outputs: Sequence[str]) -> Recipe:
-        """Quantization after training of these parts alone."""
+    def recipe(
+        self, scheme: Scheme, float_outputs: Sequence[str], images: int = Calibrate.images
+    ) -> Recipe:
+        """Quantization after training of these parts alone, with ranges from so many images."""
         kept = tuple(part for part in PARTS if part not in self.parts)
         if not self.outputs and "head" in self.parts:
             kept += tuple(float_outputs)
-        return Recipe("partial", (Fold(), Calibrate(), Quantize(scheme, keep_float=kept)))
+        return Recipe("partial", (Fold(), Calibrate(images), Quantize(scheme, keep_float=kept)))
 
 
 def partials() -> Iterator[Partial]:
@@ -79,7 +81,7 @@ def partial_cell(job: Job, scheme: Scheme, start: str, bench: Bench) -> Any:
     for one in partials():
         done = bench.scratch / f"{one.name}.json"
         if not done.is_file():
-            recipe = one.recipe(scheme, network.float_outputs)
+            recipe = one.recipe(scheme, network.float_outputs, job.scale.calibration)
             made = recipe.apply(network, job.calibration, bench.progress).network
             found = compare(job, made, bench, "partial", floats)
             store.write_bytes(done, json.dumps({"name": one.name, **found}).encode())

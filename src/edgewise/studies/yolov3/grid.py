@@ -47,11 +47,11 @@ class _Seed:
         settings = job.settings(schedule=schedule, **reading)
         compute = partial(float_cell, job, scale.floats)
         yield Cell(start, settings, compute, keeps_weights=True)
-        shared = {**reading, "calibration": scale.calibration}
         for scheme in _SCHEMES:
-            settings = job.settings(scheme=asdict(scheme), **shared)
+            settings = job.settings(scheme=asdict(scheme), ranges=scale.calibration, **reading)
             work = partial(partial_cell, job, scheme, start)
             yield Cell(self._name(f"partial-{scheme.name}"), settings, work, (start,))
+        shared = {**reading, "calibration": scale.calibration}  # the split that ranges start from
         for (weights, activations), epochs in scale.qat.items():
             scheme = Scheme(weights, activations)
             step = Qat(
