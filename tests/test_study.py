@@ -158,3 +158,28 @@ def test_a_killed_cell_goes_on_where_it_was_and_leaves_nothing(tmp_path: Path) -
     subprocess.run(command, check=True)
     assert store.read_record(tmp_path / "a.json")["result"]["value"] == "half and whole"
     assert not (tmp_path / ".work" / "a").exists()
+
+
+def test_the_time_of_a_killed_process_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgewise.study._TELL_S", 0.0)
+    heard: list[str] = []
+
+    def killed(bench: Bench) -> Mapping[str, Any]:
+        bench.progress("training", 1, 2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(grid(Cell("one", {}, killed)), tmp_path, lambda *said: heard.append(said[0]))
+    assert "training" in heard
+    told = tmp_path / ".work/one/seconds"
+    assert 0 < float(told.read_text()) < 60
+    for text, least in (("1000.5", 1000.5), ("no number", 0)):
+        told.parent.mkdir(parents=True, exist_ok=True)
+        told.write_text(text)
+        again = grid(cell("one", least=least))
+        run(again, tmp_path, silent)
+        found = finding(again, again.cells[0], tmp_path)
+        assert found is not None
+        assert least <= found.result["seconds"] < least + 60

@@ -19,6 +19,7 @@ from edgewise.errors import EdgewiseError, StorageError, UsageError
 from edgewise.progress import Progress
 
 KIND = "study-cell"
+_TELL_S = 5.0  # a killed process loses no more of the time that it took
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _wanted(grid: Grid, only: Sequence[str]) -> list[Cell]:
 def _compute(grid: Grid, cell: Cell, folder: Path, progress: Progress) -> None:
     before = {one.name: one for one in grid.cells if one.name in cell.needs}
     scratch = folder / ".work" / cell.name
-    start = time.perf_counter()
+    spent = _Spent(scratch / "seconds", progress)
     inputs = dict(grid.inputs)
     try:
         absent = [name for name, one in before.items() if finding(grid, one, folder) is None]
@@ -187,7 +188,7 @@ def _compute(grid: Grid, cell: Cell, folder: Path, progress: Progress) -> None:
         kept = {name: path for name, path in kept.items() if path.is_file()}
         scratch.mkdir(parents=True, exist_ok=True)
         keeps = weights_path(folder, cell) if cell.keeps_weights else None
-        result = dict(cell.compute(Bench(folder, scratch, kept, keeps, progress)))
+        result = dict(cell.compute(Bench(folder, scratch, kept, keeps, spent)))
         if keeps is not None:
             inputs["weights"] = store.digest_file(keeps)
     except StorageError:
@@ -202,10 +203,32 @@ def _compute(grid: Grid, cell: Cell, folder: Path, progress: Progress) -> None:
         "needs": list(cell.needs),
         "key": grid.key(cell),
     }
-    result["seconds"] = round(time.perf_counter() - start, 1)
+    result["seconds"] = round(spent.seconds, 1)
     store.Record(KIND, request, inputs, result).save(_record(folder, cell))
     if "error" not in result:
         store.remove_folder(scratch)
+
+
+class _Spent:
+    """Seconds that all processes spent on a cell, passed on when one is killed; hears progress."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self._path, self._progress = path, progress
+        self._start = self._told = time.perf_counter()
+        try:
+            self._before = float(path.read_text())
+        except (OSError, ValueError):
+            self._before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._start
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if time.perf_counter() - self._told > _TELL_S:
+            self._told = time.perf_counter()
+            store.write_bytes(self._path, str(self.seconds).encode())
+        self._progress(stage, done, total)
 
 
 @contextmanager

@@ -94,3 +94,23 @@ def test_what_failed_is_shown_as_such() -> None:
 def test_every_scale_makes_a_grid(name: str) -> None:
     made = grid(squares_set(), name, SCALES[name], 1)
     assert len({made.key(cell) for cell in made.cells}) == len(made.cells)
+
+
+def test_precision_stands_by_the_time_of_the_exact_network() -> None:
+    row = {"artifact": figures(0.7), "export": {"size_bytes": 1}}
+    timed = {
+        "float32, onnxruntime": 0.4, "head int8, onnxruntime": 0.3, "int8, onnxruntime": 0.1,
+        "int8, litert": 0.2,
+    }  # fmt: skip
+    found = [
+        finding("seed-0/float", {**row, "artifact": figures(0.8)}),
+        finding("seed-0/partial-int8", {"rows": [{"name": name, **row} for name in ("head", "neck")]}),
+        finding("measured/local", {
+            "variants": [{"name": name, "p50_s": {"value": p50}} for name, p50 in timed.items()],
+        }),
+    ]  # fmt: skip
+    (made,) = (one for one in plots(found) if one.title == "AP75 by latency")
+    assert [(one.name, one.at, one.values) for one in made.curves] == [
+        ("float", (400.0,), (80.0,)), ("head", (300.0,), (70.0,)),
+    ]  # fmt: skip
+    assert not [one for one in plots(found[:2]) if "latency" in one.title]

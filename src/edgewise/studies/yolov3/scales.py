@@ -22,7 +22,7 @@ class Scale:
     qat: Mapping[tuple[int, int], int]
     calibration: int
     tested: int | None = None
-    protocol: str = "full"
+    protocol: str = "hundred"
     summary: str = ""
 
 

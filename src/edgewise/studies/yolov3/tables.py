@@ -18,6 +18,16 @@ _INTERVALS = (
     "They say nothing of another training."
 )
 
+# What is quantized -> what the exact network with the same parts on integers is called.
+_TIMED = {
+    "float": "float32, onnxruntime",
+    "backbone": "backbone int8, onnxruntime",
+    "neck": "neck int8, onnxruntime",
+    "head": "head int8, onnxruntime",
+    "backbone+neck+head": "int8, onnxruntime",
+    "backbone+neck+head with outputs": "int8 with outputs, onnxruntime",
+}
+
 Results = Mapping[str, Mapping[str, Any]]
 
 
@@ -173,23 +183,43 @@ def plots(findings: Sequence[Finding]) -> tuple[Plot, ...]:
         points = tuple(_by_size(found, metric))
         if points:
             made.append(Plot(f"{called} by size", "file, MB", f"{called}, %", points))
+        points = tuple(_by_latency(found, metric))
+        if points:
+            across = "ms an image, exact network at 416x416"
+            made.append(Plot(f"{called} by latency", across, f"{called}, %", points))
     return tuple(made)
+
+
+def _by_latency(found: Results, metric: str) -> Iterator[Curve]:
+    """A curve of one point for every part that was quantized: precision of the trained network, and
+    time of the exact one with the same parts on integers."""
+    timed = {
+        one["name"]: one["p50_s"] for one in found.get("measured/local", {}).get("variants", ())
+    }
+    scored = {one["name"]: one for one in found.get("seed-0/partial-int8", {}).get("rows", ())}
+    scored |= {"float": found["seed-0/float"]} if "seed-0/float" in found else {}
+    for name, measured_as in _TIMED.items():
+        if name in scored and measured_as in timed:
+            yield _point(name, scored[name], metric, 1000 * timed[measured_as]["value"])
 
 
 def _by_size(found: Results, metric: str) -> Iterator[Curve]:
     """A curve of one point for every part that was quantized, at 8 and at 4 bits."""
     if "seed-0/float" in found:
-        yield _point("float", found["seed-0/float"], metric)
+        yield _sized("float", found["seed-0/float"], metric)
     for scheme in ("int8", "int4"):
         for one in found.get(f"seed-0/partial-{scheme}", {}).get("rows", ()):
             if len(one["name"].split("+")) != 2:
-                yield _point(f"{one['name']}, {scheme}", one, metric)
+                yield _sized(f"{one['name']}, {scheme}", one, metric)
         if f"seed-0/qat-{scheme}" in found:
-            yield _point(f"trained, {scheme}", found[f"seed-0/qat-{scheme}"], metric)
+            yield _sized(f"trained, {scheme}", found[f"seed-0/qat-{scheme}"], metric)
 
 
-def _point(name: str, one: Mapping[str, Any], metric: str) -> Curve:
+def _sized(name: str, one: Mapping[str, Any], metric: str) -> Curve:
+    return _point(name, one, metric, one["export"]["size_bytes"] / 1e6)
+
+
+def _point(name: str, one: Mapping[str, Any], metric: str, at: float) -> Curve:
     estimate = one["artifact"][metric]
-    size = one["export"]["size_bytes"] / 1e6
     ends = (100 * estimate["low"],), (100 * estimate["high"],)
-    return Curve(name, (100 * estimate["value"],), (size,), *ends)
+    return Curve(name, (100 * estimate["value"],), (at,), *ends)
