@@ -102,9 +102,10 @@ def test_precision_stands_by_the_time_of_the_exact_network() -> None:
         "float32, onnxruntime": 0.4, "head int8, onnxruntime": 0.3, "int8, onnxruntime": 0.1,
         "int8, litert": 0.2,
     }  # fmt: skip
+    parts = [{"name": name, **row} for name in ("head", "neck")]
     found = [
         finding("seed-0/float", {**row, "artifact": figures(0.8)}),
-        finding("seed-0/partial-int8", {"rows": [{"name": name, **row} for name in ("head", "neck")]}),
+        finding("seed-0/partial-int8", {"rows": parts}),
         finding("measured/local", {
             "variants": [{"name": name, "p50_s": {"value": p50}} for name, p50 in timed.items()],
         }),
