@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from docs import architecture, benchmarks, detections, studies
+from docs import architecture, benchmarks, detections, headlines, studies
 from edgewise import store, units
 from edgewise.report import contents, rows, table, words
 from edgewise.report.rows import Row
@@ -94,6 +94,7 @@ PLACES: dict[str, Callable[[], str]] = {
     "demo": demo_table,
     "training": training,
     "detectors": detectors,
+    "studies": headlines.table,
 }
 
 
