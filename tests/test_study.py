@@ -134,6 +134,32 @@ def test_two_at_once_compute_a_cell_once(tmp_path: Path) -> None:
     assert CALLS == ["slow"]
 
 
+def test_another_process_goes_on_with_what_nobody_is_at(tmp_path: Path) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(bench: Bench) -> Mapping[str, Any]:
+        begun.set()
+        CALLS.append("slow")
+        return {"gone_on": gate.wait(20)}
+
+    def fast(bench: Bench) -> Mapping[str, Any]:
+        CALLS.append("fast")
+        gate.set()
+        return {}
+
+    made = grid(Cell("slow", {}, slow), cell("after", ("slow",)), Cell("fast", {}, fast))
+    one, other = (threading.Thread(target=run, args=(made, tmp_path, silent)) for _ in range(2))
+    one.start()
+    begun.wait(20)
+    other.start()
+    for thread in (one, other):
+        thread.join()
+    assert sorted(CALLS) == ["after", "fast", "slow"]
+    found = finding(made, made.cells[0], tmp_path)
+    assert found is not None
+    assert found.result["gone_on"]
+
+
 _KILLED = """
 import os, signal, sys
 from pathlib import Path

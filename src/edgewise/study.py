@@ -106,16 +106,30 @@ def run(grid: Grid, folder: Path, progress: Progress, only: Sequence[str] = ()) 
     glob covers no cell.
     """
     wanted = _wanted(grid, only)
-    for place, cell in enumerate(wanted):
-        progress(f"study {grid.study}, {grid.scale}", place, len(wanted))
-        while not _done(grid, cell, folder, wanted):
-            with _locked(folder, cell) as ours:
-                if ours:
-                    if not _done(grid, cell, folder, wanted):
-                        _compute(grid, cell, folder, progress)
-                    break
-            time.sleep(1)  # another process is at it; its result will do
+    left = {cell.name: cell for cell in wanted}
+    while left:
+        before = len(left)
+        for cell in wanted:
+            progress(f"study {grid.study}, {grid.scale}", len(wanted) - len(left), len(wanted))
+            if cell.name not in left or any(name in left for name in cell.needs):
+                continue
+            if _settled(grid, cell, folder, wanted, progress):
+                del left[cell.name]
+        if len(left) == before:
+            time.sleep(1)  # other processes are at all that is left; their results will do
     progress(f"study {grid.study}, {grid.scale}", len(wanted), len(wanted))
+
+
+def _settled(
+    grid: Grid, cell: Cell, folder: Path, wanted: Sequence[Cell], progress: Progress
+) -> bool:
+    """Whether a cell is there, or was computed now; False where another process is at it."""
+    if _done(grid, cell, folder, wanted):
+        return True
+    with _locked(folder, cell) as ours:
+        if ours and not _done(grid, cell, folder, wanted):
+            _compute(grid, cell, folder, progress)
+        return ours
 
 
 def _done(grid: Grid, cell: Cell, folder: Path, wanted: Sequence[Cell]) -> bool:
