@@ -10,6 +10,7 @@ from edgewise.quant.fake import FakeQuantize
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_ends, find_node
 from edgewise.targets.onnx.builder import INPUT
+from edgewise.targets.onnx.shallow import OVERLAID
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import Boundary
 
@@ -82,7 +83,7 @@ class _Flow:
         """The layers that read a value; `output` is the network's answer."""
         found = [_OUTPUT] if name in self._outputs else []
         for node in self._readers.get(name, ()):
-            passed = node.op_type in _PASSED
+            passed = node.op_type in _PASSED or node.name.endswith(OVERLAID)
             found += self._after_all(node.output) if passed else [self._name(node)]
         return tuple(dict.fromkeys(found))
 

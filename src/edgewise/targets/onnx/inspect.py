@@ -17,7 +17,7 @@ from edgewise.targets.onnx.audit import find_ends, find_operator
 from edgewise.targets.target import ArtifactLayer
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger"})
-_MOVES = frozenset({"DequantizeLinear", "Cast", "Mul", "Transpose"})
+_MOVES = frozenset({"DequantizeLinear", "Cast", "Mul", "Transpose", "Reshape", "Pad"})
 
 
 def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:

@@ -1,5 +1,6 @@
 """The weights and biases of layers: as floats, in half precision, as codes, or packed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,16 @@ class _Steps:
     axis: int = 0
 
 
-def integer_parameters(builder: Builder, name: str, layer: QuantizedLayer) -> list[str]:
-    """Codes and what they stand for; raises ExportError where a bias does not fit an int32."""
+def integer_parameters(
+    builder: Builder, name: str, layer: QuantizedLayer, turned: Callable[[str], str] | None = None
+) -> list[str]:
+    """Codes and what they stand for; raises ExportError where a bias does not fit an int32.
+
+    turned: from the tensor of weight codes to that which the layer reads.
+    """
     axis, channels = layer.form.out_axis, len(layer.scale)
     stored = _weight_codes(builder, f"{name}.weight", layer.weight_codes.numpy(), layer.kind.bits)
+    stored = stored if turned is None else turned(stored)
     weight = _dequantized(
         builder, f"{name}.weight", stored, _Steps(layer.scale.numpy(), np.int8, axis)
     )

@@ -33,6 +33,7 @@ from edgewise.targets.onnx.parameters import (
     integer_parameters,
     stored_parameters,
 )
+from edgewise.targets.onnx.shallow import Overlay, is_shallow
 from edgewise.targets.onnx.writing import Writing, unsupported
 
 _LAYERS = (WeightedLayer, QuantizedLayer, StoredLayer)
@@ -218,6 +219,8 @@ class _Writer(Writing):
     def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer | StoredLayer) -> str:
         form, inputs = layer.form, [self.input(node)]
         if isinstance(layer, QuantizedLayer):
+            if is_shallow(form, layer.weight_codes.shape) and (source := self._quantized(node)):
+                return self._overlaid(node, layer, source)
             inputs += integer_parameters(self.builder, node.name, layer)
         elif isinstance(layer, StoredLayer):
             inputs += stored_parameters(self.builder, node.name, layer)
@@ -229,6 +232,28 @@ class _Writer(Writing):
             return self._matmul(node.name, inputs)
         operator = "Conv" if form.kind == "conv2d" else "ConvTranspose"
         return self.builder.node(operator, inputs, node.name, **self._attributes(node, form))
+
+    def _quantized(self, node: fx.Node) -> fx.Node | None:
+        """The quantizer that a convolution reads at once, or past the pad that is left to it."""
+        source = node.all_input_nodes[0]
+        if self._pads_convolution(source, operation(self.module, source)):
+            source = source.all_input_nodes[0]
+        return source if source.name in self.codes else None
+
+    def _overlaid(self, node: fx.Node, layer: QuantizedLayer, source: fx.Node) -> str:
+        """A convolution of few input channels, its kernel's rows laid over each other."""
+        attributes = self._attributes(node, layer.form)
+        shape, height = layer.weight_codes.shape, node.meta["shape"][2]
+        overlay = Overlay(self.builder, node.name, shape, height, attributes)
+        scale, zero = (f"{source.target}.{role}" for role in ("scale", "zero_point"))
+        rows = [overlay.codes(self.codes[source.name], zero), scale, zero]
+        if max(len(source.users), len(node.all_input_nodes[0].users)) == 1:
+            self.builder.drop(self.input(node))  # no one else reads the floats of the image
+        inputs = [
+            self.builder.node("DequantizeLinear", rows, f"{node.name}.rows"),
+            *integer_parameters(self.builder, node.name, layer, overlay.weight),
+        ]
+        return self.builder.node("Conv", inputs, node.name, **overlay.one_row())
 
     def _dynamic(self, node: fx.Node, layer: DynamicLayer) -> str:
         attributes = self._attributes(node, layer.form) if layer.form.kind == "conv2d" else {}
