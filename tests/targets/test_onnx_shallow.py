@@ -1,4 +1,4 @@
-"""Convolutions of few input channels: the same answers in the form that the runtime is fast with."""
+"""Convolutions of few input channels: the same answers in the form that is fast."""
 
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,6 @@ def plain(network: Network, monkeypatch: pytest.MonkeyPatch) -> Written:
     with monkeypatch.context() as patched:
         patched.setattr(writing, "is_shallow", lambda *_: False)
         return write(network)
-
 
 
 def overlaid(written: Written) -> list[str]:

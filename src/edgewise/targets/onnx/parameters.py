@@ -17,25 +17,32 @@ from edgewise.targets.onnx.packing import find_packing
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """What codes of a type stand for: a scale per channel of an axis, and no zero point."""
+    """What codes of a type stand for: a scale per channel of an axis, and one zero point."""
 
     scale: Any
     kind: type
     axis: int = 0
+    zero: int = 0
 
 
 def integer_parameters(
-    builder: Builder, name: str, layer: QuantizedLayer, turned: Callable[[str], str] | None = None
+    builder: Builder,
+    name: str,
+    layer: QuantizedLayer,
+    turned: Callable[[str], str] | None = None,
+    zero: int = 0,
 ) -> list[str]:
     """Codes and what they stand for; raises ExportError where a bias does not fit an int32.
 
-    turned: from the tensor of weight codes to that which the layer reads.
+    turned: from the tensor of weight codes to that which the layer reads; zero: the code that a
+    weight of zero is stored as.
     """
     axis, channels = layer.form.out_axis, len(layer.scale)
-    stored = _weight_codes(builder, f"{name}.weight", layer.weight_codes.numpy(), layer.kind.bits)
+    moved = layer.weight_codes.numpy() + np.int8(zero)
+    stored = _weight_codes(builder, f"{name}.weight", moved, layer.kind.bits)
     stored = stored if turned is None else turned(stored)
     weight = _dequantized(
-        builder, f"{name}.weight", stored, _Steps(layer.scale.numpy(), np.int8, axis)
+        builder, f"{name}.weight", stored, _Steps(layer.scale.numpy(), np.int8, axis, zero)
     )
     if layer.bias_codes is None:
         return [weight]
@@ -65,7 +72,7 @@ def _dequantized(builder: Builder, name: str, codes: str, steps: _Steps) -> str:
     inputs = [
         codes,
         builder.constant(f"{name}.scale", steps.scale),
-        builder.constant(f"{name}.zero_point", np.zeros(len(steps.scale), steps.kind)),
+        builder.constant(f"{name}.zero_point", np.full(len(steps.scale), steps.zero, steps.kind)),
     ]
     return builder.node("DequantizeLinear", inputs, name, axis=steps.axis)
 

@@ -27,6 +27,7 @@ from edgewise.targets.calls import zeros_around
 from edgewise.targets.metadata import metadata_of
 from edgewise.targets.onnx.builder import INPUT, Builder
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
+from edgewise.targets.onnx.kernels import KERNELS_KEY, zero_code
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.parameters import (
     float_parameters,
@@ -35,6 +36,7 @@ from edgewise.targets.onnx.parameters import (
 )
 from edgewise.targets.onnx.shallow import Overlay, is_shallow
 from edgewise.targets.onnx.writing import Writing, unsupported
+from edgewise.targets.target import ANY
 
 _LAYERS = (WeightedLayer, QuantizedLayer, StoredLayer)
 _BOUNDS = frozenset({*CLIPS, "clamp", "clamp_min", "clamp_max"})  # written as Relu or Clip
@@ -61,26 +63,27 @@ class Written:
 
 
 @torch.no_grad()
-def write(network: Network) -> Written:
+def write(network: Network, kernels: str = ANY) -> Written:
     """The ONNX model of a network, float, half, with stored weights or quantized.
 
+    kernels: for which processor's the weights are laid out; see KERNELS.
     Raises UnsupportedOpError for an operation that has no ONNX form here, ExportError when the
     result is not valid.
     """
-    writer = _Writer(network)
+    writer = _Writer(network, kernels)
     for node in network.module.graph.nodes:
         writer.visit(node)
     # A range is that of all images in a batch: an answer would depend on what else is in it.
     batch = 1 if writer.dynamic else None
-    model = writer.builder.model(
-        network.contract.shape, writer.outputs, metadata_of(network), batch
-    )
+    texts = metadata_of(network) | ({} if kernels == ANY else {KERNELS_KEY: kernels})
+    model = writer.builder.model(network.contract.shape, writer.outputs, texts, batch)
     return Written(model, writer.codes, writer.layers, writer.dynamic)
 
 
 class _Writer(Writing):
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, kernels: str) -> None:
         super().__init__(network.module, Builder(), {})
+        self.kernels = kernels
         self.half = network.half
         self.codes: dict[str, str] = {}
         self.layers: dict[str, str] = {}
@@ -221,7 +224,8 @@ class _Writer(Writing):
         if isinstance(layer, QuantizedLayer):
             if is_shallow(form, layer.weight_codes.shape) and (source := self._quantized(node)):
                 return self._overlaid(node, layer, source)
-            inputs += integer_parameters(self.builder, node.name, layer)
+            zero = zero_code(layer, self.kernels)
+            inputs += integer_parameters(self.builder, node.name, layer, zero=zero)
         elif isinstance(layer, StoredLayer):
             inputs += stored_parameters(self.builder, node.name, layer)
         else:
