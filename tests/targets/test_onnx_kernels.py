@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,7 +31,7 @@ DEEP, SHALLOW = 128, 127
 Make = Callable[..., nn.Module]
 
 
-def one(inputs: int, **geometry: int) -> nn.Module:
+def one(inputs: int, **geometry: Any) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, inputs, 1), nn.ReLU(), nn.Conv2d(inputs, 16, 3, **geometry))
 
 

@@ -16,8 +16,8 @@ from edgewise.graph.network import Network
 from edgewise.presets import INT8
 from edgewise.recipe import Compressed, Recipe
 from edgewise.targets.onnx import session
-from edgewise.targets.onnx import writer as writing
 from edgewise.targets.onnx.inspect import inspect_artifact
+from edgewise.targets.onnx.kernels import PLAIN
 from edgewise.targets.onnx.shallow import OVERLAID
 from edgewise.targets.onnx.target import OnnxTarget
 from edgewise.targets.onnx.writer import Written, write
@@ -67,11 +67,9 @@ def images(network: Network, count: int = 3) -> Tensor:
     return 2 * torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def plain(network: Network, monkeypatch: pytest.MonkeyPatch) -> Written:
+def plain(network: Network) -> Written:
     """As it is written where no convolution has another form."""
-    with monkeypatch.context() as patched:
-        patched.setattr(writing, "is_shallow", lambda *_: False)
-        return write(network)
+    return write(network, PLAIN)
 
 
 def overlaid(written: Written) -> list[str]:
@@ -90,11 +88,9 @@ def answers(written: Written, values: Tensor) -> Any:
 
 @pytest.mark.parametrize("recipe", [INT8, W4A8, narrow(2, 8)], ids=lambda recipe: recipe.name)
 @pytest.mark.parametrize("name", SHALLOW)
-def test_codes_are_those_of_the_plain_form_to_the_bit(
-    name: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_codes_are_those_of_the_plain_form_to_the_bit(name: str, recipe: Recipe) -> None:
     network = compressed(*SHALLOW[name], recipe=recipe).network
-    written, expected = write(network), plain(network, monkeypatch)
+    written, expected = write(network), plain(network)
     assert len(overlaid(written)) == 1
     assert not overlaid(expected)
     values = images(network)
@@ -132,25 +128,23 @@ def test_nothing_is_computed_that_nobody_reads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_layers_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_layers_are_left_alone(name: str) -> None:
     network = compressed(*OTHERS[name]).network
-    assert write(network).model == plain(network, monkeypatch).model
+    assert write(network).model == plain(network).model
 
 
-def test_float_layers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float_layers_are_left_alone() -> None:
     data = load_random((3, 13, 11), calibration=1, test=1)
     network = capture(nn.Conv2d(3, 16, 3).eval(), data.contract)
-    assert write(network).model == plain(network, monkeypatch).model
+    assert write(network).model == plain(network).model
 
 
-def test_an_image_that_others_read_too_stays_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_that_others_read_too_stays_as_it_is(tmp_path: Path) -> None:
     made = compressed(3, Twice())
     export = made.export(OnnxTarget(), tmp_path / "m.onnx", images(made.network))
     assert {one.operator for one in export.executions} == {"QLinearConv"}
     assert export.worst == 0
-    written, expected = write(made.network), plain(made.network, monkeypatch)
+    written, expected = write(made.network), plain(made.network)
     assert len(overlaid(written)) == 1
     values = images(made.network)
     pairs = zip(answers(written, values), answers(expected, values), strict=True)

@@ -10,6 +10,7 @@ from edgewise.quant.fake import QuantizedLayer
 from edgewise.targets.target import ANY
 
 AMX = "amx"
+PLAIN = "plain"  # every layer as the network has it: for other runtimes, which know forms of theirs
 KERNELS = (ANY, AMX)
 KERNELS_KEY = "edgewise.kernels"  # in the artifact's metadata, where not of any processor
 _LEAST_INPUTS = 128  # channels below which copying the windows takes longer than AMX saves
