@@ -35,6 +35,7 @@ from edgewise.series.measurement import Measurement
 from edgewise.series.series import Series
 from edgewise.stats import Interval
 from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.target import ANY
 from edgewise.worker.job import Protocol
 
 OPENVINO = "openvino"
@@ -82,7 +83,11 @@ class Results:
             self.over(artifacts.NNCF_OPENVINO, self.best().name),
             self.best().name,
             _found(parts),
-            {(form.part, form.kind.runtime): self.made[form.name] for form in FORMS},
+            {
+                (form.part, form.kind.runtime): self.made[form.name]
+                for form in FORMS
+                if form.kernels == ANY
+            },
         )
 
 

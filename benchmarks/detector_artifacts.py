@@ -29,8 +29,10 @@ from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
 from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
-from edgewise.targets.target import Target
+from edgewise.targets.table import target
+from edgewise.targets.target import ANY, Target
 from edgewise.targets.tflite.target import LiteRtTarget
+from edgewise.worker.facts import machine
 
 SHAPE, CLASSES, IMAGES = (3, 416, 416), 20, 16
 FLOAT = "float32"
@@ -42,22 +44,26 @@ _INT8 = Recipe("int8", (Quantize(),))
 class Form:
     """One of our artifacts.
 
-    part: what is on integers: "nothing", "all", a region, or "all but outputs".
+    part: what is on integers: "nothing", "all", a region, or "all but outputs"; kernels: for which
+    processor's its weights are laid out.
     """
 
     part: str
     kind: type[Target] = OnnxTarget
+    kernels: str = ANY
 
     @property
     def name(self) -> str:
         """As tables show it."""
         shown = FLOAT if self.part == "nothing" else f"int8 {self.part}"
+        shown = shown if self.kernels == ANY else f"{shown}, {self.kernels.upper()}"
         return shown if self.kind is OnnxTarget else f"{shown}, LiteRT"
 
     @property
     def file(self) -> str:
         """Of the artifact."""
-        return f"{self.part.replace(' ', '-')}{self.kind.suffix}"
+        kernels = "" if self.kernels == ANY else f"-{self.kernels}"
+        return f"{self.part.replace(' ', '-')}{kernels}{self.kind.suffix}"
 
     def recipe(self, network: Network) -> Recipe:
         """For a folded and calibrated network."""
@@ -75,6 +81,8 @@ class Form:
 REGIONS = ("backbone", "neck", "head")
 PARTS = ("nothing", "all but outputs", "all", *REGIONS)
 FORMS = tuple(Form(part, kind) for part in PARTS for kind in (OnnxTarget, LiteRtTarget))
+if "amx_int8" in machine()["features"]:
+    FORMS += (Form("all but outputs", kernels="amx"),)
 
 Facts = Mapping[str, Any]  # what was found when an artifact was made
 
@@ -108,7 +116,7 @@ def _calibrated(noise: Dataset, progress: Progress) -> Network:
 def _export(form: Form, network: Network, noise: Dataset, path: Path) -> Facts:
     batch = next(noise.split("calibration").batches(CHECKED, noise.contract))
     made = form.recipe(network).apply(network, noise.split("calibration"))
-    export = made.export(form.kind(), path, torch.from_numpy(batch))
+    export = made.export(target(form.kind.name, form.kernels), path, torch.from_numpy(batch))
     left = [one.layer for one in export.executions if not one.integer]
     weights = sum(value.numel() for value in network.module.parameters())
     return {

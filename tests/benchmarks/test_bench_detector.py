@@ -22,6 +22,7 @@ from edgewise.quant.fake import QuantizedLayer
 from edgewise.stats import Interval
 from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
+from edgewise.worker.facts import machine
 
 VNNI = ("avx512_vnni",)
 
@@ -130,6 +131,13 @@ def test_what_is_on_integers_is_what_the_name_says(
         "all but outputs": every - outputs,
     }.get(form.part, {path for path in every - outputs if path.startswith(form.part)})
     assert found == wanted
+
+
+def test_a_form_for_one_processor_is_a_row_of_its_own_where_that_processor_is() -> None:
+    plain, amx = Form("all but outputs"), Form("all but outputs", kernels="amx")
+    assert (amx.name, amx.file) == ("int8 all but outputs, AMX", "all-but-outputs-amx.onnx")
+    assert plain in FORMS
+    assert (amx in FORMS) == ("amx_int8" in machine()["features"])
 
 
 def test_large_images_come_one_at_a_time() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from edgewise.bundle import read_bundle, verify_hashes
 from edgewise.cli.main import main
+from edgewise.errors import UsageError
 from edgewise.presets import INT8
 
 Said = Callable[..., tuple[int, Any, str]]
@@ -171,3 +172,33 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     assert "could not be written" in json.loads(done.stdout)["error"]
     assert done.stderr.count("\n") == 1
     assert list(out.parent.iterdir()) == []
+
+
+def test_weights_are_laid_out_for_a_processor_and_the_bundle_says_so(
+    said: Said, net: Path, tiny_npz: Path, tmp_path: Path
+) -> None:
+    asked = ("compress", f"{net}:sized", "--data", tiny_npz, "--test-images", "4")
+    code, answer, err = said(*asked, *ONNX, "--recipe", "int8", "--kernels", "amx",
+                             "-o", tmp_path / "out")  # fmt: skip
+    assert code == 0, err
+    assert {variant["kernels"] for variant in answer["result"]["variants"]} == {"amx"}
+    code, answer, err = said(*asked, *ONNX, "--recipe", "int8", "-o", tmp_path / "plain")
+    assert code == 0, err
+    assert {variant["kernels"] for variant in answer["result"]["variants"]} == {"any"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((*ONNX, "--recipe", "fp16"), "fp16 has none; add --recipe int8"),
+        (("--target", "tflite", "--recipe", "int8"), "'tflite' has one form of weights"),
+    ],
+)
+def test_a_form_of_weights_that_there_is_none_of_is_refused(
+    options: tuple[str, ...], says: str, said: Said, net: Path, tiny_npz: Path, tmp_path: Path
+) -> None:
+    code, _, err = said("compress", f"{net}:sized", "--data", tiny_npz, *options,
+                        "--kernels", "amx", "-o", tmp_path / "out")  # fmt: skip
+    assert code == UsageError.exit_code
+    assert says in " ".join(err.split())
+    assert not (tmp_path / "out").exists()

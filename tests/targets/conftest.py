@@ -54,8 +54,8 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     def planted(kind: Kind, change: Callable[[Any], None]) -> None:
         real = kind.module.write
 
-        def writing(network: Network) -> Any:
-            written = real(network)
+        def writing(*given: Any) -> Any:
+            written = real(*given)
             change(written.model)
             return written
 

@@ -19,6 +19,13 @@ def test_targets_are_found_by_name() -> None:
         target("nothing")
 
 
+def test_kernels_are_chosen_where_a_target_has_forms_for_them() -> None:
+    assert target("onnx", "amx").kernels == "amx"
+    assert {target(name).kernels for name in TARGETS} == {"any"}
+    with pytest.raises(UsageError, match="'tflite' has one form of weights"):
+        target("tflite", "amx")
+
+
 def test_every_target_is_known_by_its_suffix_and_to_measurements() -> None:
     for kind in TARGETS.values():
         assert isinstance(target_of(Path(f"m{kind.suffix}")), kind)

@@ -28,7 +28,8 @@ from edgewise.pipeline.compress import compress
 from edgewise.pipeline.request import Request
 from edgewise.presets import PRESETS
 from edgewise.recipe import Recipe
-from edgewise.targets.table import TARGETS, target
+from edgewise.targets.table import KERNELS, TARGETS, target
+from edgewise.targets.target import ANY, Target
 
 
 @click.command(
@@ -72,6 +73,14 @@ keeps the head in float and gives the body weights of 4 bits, in one network.
     is_flag=True,
     help="Quantize also the layers of a detector's outputs, which stay in float by default.",
 )
+@click.option(
+    "--kernels",
+    type=click.Choice(KERNELS),
+    default=ANY,
+    show_default=True,
+    help="Weights in the form that a processor's fastest kernels take; the answers are the same to "
+    "the bit. amx: Intel processors whose flags have amx_int8, in ONNX Runtime; slower elsewhere.",
+)
 @click.option("--device", help="Measure there: local.")
 @click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")
 @click.option("--test-images", type=click.IntRange(min=1), help="Score only so many [all].")
@@ -91,6 +100,7 @@ def command(  # noqa: PLR0913 - one argument an option
     keep_float: tuple[str, ...],
     mixed: tuple[str, ...],
     integer_outputs: bool,
+    kernels: str,
     device: str | None,
     quick: bool,
     test_images: int | None,
@@ -101,6 +111,7 @@ def command(  # noqa: PLR0913 - one argument an option
 ) -> None:
     """Compress MODEL by each recipe, verify every artifact, and write a bundle."""
     wanted = tuple(load_recipe(name) for name in recipes)
+    wanted_target = _target(target_name, kernels, wanted)
     loaded = asked.load()
     globs = kept_float(keep_float, loaded.inputs)
     if mixed and not any(recipe.quantizes for recipe in wanted):
@@ -119,7 +130,7 @@ def command(  # noqa: PLR0913 - one argument an option
             data=dataset,
             contract=contract,
             recipes=chosen,
-            target=target(target_name),
+            target=wanted_target,
             out=out,
             device=machine,
             protocol=protocol,
@@ -133,6 +144,15 @@ def command(  # noqa: PLR0913 - one argument an option
         emit("compress", made.manifest)
     else:
         show_bundle(out)
+
+
+def _target(name: str, kernels: str, recipes: tuple[Recipe, ...]) -> Target:
+    if kernels != ANY and not any(recipe.quantizes for recipe in recipes):
+        raise UsageError(
+            f"--kernels {kernels} lays out the weights of integer layers, and "
+            f"{', '.join(recipe.name for recipe in recipes)} has none; add --recipe int8."
+        )
+    return target(name, kernels)
 
 
 def _unscored(loaded: Loaded, data: Dataset, contract: Preprocessing) -> str:

@@ -57,6 +57,7 @@ def _entry(request: Request, variant: Made) -> dict[str, Any]:
         "name": name,
         "target": request.target.name,
         "runtime": request.target.runtime,
+        "kernels": request.target.kernels,
         "artifact": f"{name}/{variant.export.path.name}",
         "quantizers": f"{name}/quant.json" if variant.recipe.quantizes else None,
         "recipe": variant.recipe.to_json(),

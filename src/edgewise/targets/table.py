@@ -7,8 +7,9 @@ from pathlib import Path
 from edgewise.data.preprocess import Preprocessing
 from edgewise.errors import ModelError, UsageError
 from edgewise.targets.metadata import Texts, contract_in, decoder_in
+from edgewise.targets.onnx.kernels import KERNELS as KERNELS
 from edgewise.targets.onnx.target import OnnxTarget
-from edgewise.targets.target import Target
+from edgewise.targets.target import ANY, Target
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.worker.job import WorkerError
@@ -17,11 +18,18 @@ from edgewise.worker.packed import SUFFIX, unpack
 TARGETS: Mapping[str, type[Target]] = {kind.name: kind for kind in (OnnxTarget, LiteRtTarget)}
 
 
-def target(name: str) -> Target:
-    """The target of that name; raises UsageError when there is none."""
+def target(name: str, kernels: str = ANY) -> Target:
+    """The target of that name; raises UsageError when there is none, or none for such kernels."""
     if name not in TARGETS:
         raise UsageError(f"there is no target '{name}'; known: {', '.join(TARGETS)}.")
-    return TARGETS[name]()
+    if kernels == ANY:
+        return TARGETS[name]()
+    if TARGETS[name] is not OnnxTarget:
+        raise UsageError(
+            f"target '{name}' has one form of weights, for any processor, and none for "
+            f"'{kernels}'; choose --target {OnnxTarget.name}, or leave --kernels out."
+        )
+    return OnnxTarget(kernels)
 
 
 def contract_of(artifact: Path) -> Preprocessing:

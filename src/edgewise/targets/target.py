@@ -15,6 +15,8 @@ from edgewise.targets.metadata import Texts, contract_in, decoder_in
 from edgewise.targets.packing import Stretch
 from edgewise.tasks.detection.decoder import Decoder
 
+ANY = "any"
+
 
 @dataclass(frozen=True)
 class LayerCheck:
@@ -143,13 +145,15 @@ class Verified:
 class Target(ABC):
     """Writes artifacts of one format for one runtime.
 
-    name: on the command line; runtime: what executes it; profile: of quantizer placement.
+    name: on the command line; runtime: what executes it; profile: of quantizer placement; kernels:
+    of which processor the fastest ones take its weights as they are laid out, or of `any`.
     """
 
     name: str
     runtime: str
     profile: str
     suffix: str
+    kernels: str = ANY
 
     def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:
         """Make the artifact, verify it on `images`, and only then write it to `path`.

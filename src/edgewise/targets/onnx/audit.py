@@ -37,7 +37,7 @@ def audit(network: Network, written: Written, graph: onnx.GraphProto) -> tuple[L
     ends = find_ends(written.model.graph, written.layers.values())
     names = {node: written.layers.get(node.name, "") for node in network.module.graph.nodes}
     executions = tuple(
-        _execution(network, node, find_operator(graph, name, ends.get(name)))
+        _execution(network, node, _operator(written, graph, name, ends.get(name)))
         for node, name in names.items()
         if name
     )
@@ -60,7 +60,10 @@ def _refuse_rounded(network: Network, written: Written, graph: onnx.GraphProto) 
         if node.name in written.layers
     }
     meant = tuple(
-        f"{name}.weight" for name, (_, layer) in paths.items() if isinstance(layer, _ON_INTEGERS)
+        f"{part}.weight"
+        for name, (_, layer) in paths.items()
+        if isinstance(layer, _ON_INTEGERS)
+        for part in written.computing(name)
     )
     strays = [name for name in _rounded_weights(graph) if not name.startswith(meant)]
     # The runtime calls weights that it rounds by the layer's name and something of its own.
@@ -89,6 +92,12 @@ def _rounded_weights(graph: onnx.GraphProto) -> Iterator[str]:
             name = producers[name].input[0]
         if name in constants and (rounded or node.op_type in _INTEGER):
             yield name
+
+
+def _operator(written: Written, graph: onnx.GraphProto, name: str, end: str | None) -> str:
+    """What runs a layer; of its parts, the one that is not on integers."""
+    found = [find_operator(graph, part, end) for part in written.computing(name)]
+    return next((operator for operator in found if operator not in _INTEGER), found[0])
 
 
 def _execution(network: Network, node: fx.Node, operator: str) -> LayerExecution:

@@ -10,6 +10,7 @@ from edgewise.quant.fake import FakeQuantize
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_ends, find_node
 from edgewise.targets.onnx.builder import INPUT
+from edgewise.targets.onnx.shallow import OVERLAID
 from edgewise.targets.onnx.writer import Written
 from edgewise.targets.target import Boundary
 
@@ -59,9 +60,13 @@ class _Flow:
         ends = find_ends(written.model.graph, written.layers.values())
         for call in network.module.graph.nodes:
             name = written.layers.get(call.name)
-            node = None if name is None else find_node(graph, name, ends.get(name))
-            if node is not None:
-                self._layers[node.output[0]] = str(call.meta["path"])
+            if name is None:
+                continue
+            for part in written.computing(name):
+                node = find_node(graph, part, ends.get(name))
+                if node is not None:
+                    self._layers[node.output[0]] = str(call.meta["path"])
+            self._layers[name] = str(call.meta["path"])  # what joins its parts bears its name
 
     def changes(self, node: onnx.NodeProto) -> bool:
         """Whether a node's input depends on the image."""
@@ -82,7 +87,7 @@ class _Flow:
         """The layers that read a value; `output` is the network's answer."""
         found = [_OUTPUT] if name in self._outputs else []
         for node in self._readers.get(name, ()):
-            passed = node.op_type in _PASSED
+            passed = node.op_type in _PASSED or node.name.endswith(OVERLAID)
             found += self._after_all(node.output) if passed else [self._name(node)]
         return tuple(dict.fromkeys(found))
 
@@ -103,7 +108,8 @@ class _Flow:
         return [layer for name in names for layer in self.after(name)]
 
     def _name(self, node: onnx.NodeProto) -> str:
-        return self._layers.get(node.output[0], str(node.name or node.op_type))
+        known = self._layers.get(node.output[0]) or self._layers.get(node.name)
+        return known or str(node.name or node.op_type)
 
 
 def _quantizers(network: Network) -> dict[tuple[float, ...], dict[str, str]]:

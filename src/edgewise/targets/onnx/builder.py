@@ -83,6 +83,11 @@ class Builder:
         )
         return outputs
 
+    def drop(self, name: str) -> None:
+        """Take back the node of that name, which nothing reads: the runtime would compute it."""
+        (node,) = (node for node in self._graph.node if node.name == name)
+        self._graph.node.remove(node)
+
     def model(
         self,
         input_shape: Sequence[int],

@@ -14,10 +14,11 @@ from edgewise.errors import ModelError
 from edgewise.quant.scheme import WIDTHS
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import find_ends, find_operator
+from edgewise.targets.onnx.parts import layer_of
 from edgewise.targets.target import ArtifactLayer
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger"})
-_MOVES = frozenset({"DequantizeLinear", "Cast", "Mul", "Transpose"})
+_MOVES = frozenset({"DequantizeLinear", "Cast", "Mul", "Transpose", "Reshape", "Pad", "Split"})
 
 
 def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:
@@ -26,7 +27,8 @@ def inspect_artifact(path: Path) -> tuple[ArtifactLayer, ...]:
     with tempfile.TemporaryDirectory() as folder:
         executed = session.optimized(model, Path(folder)).graph
     parts = _Parts.of(model.graph)
-    layers = [node for node in model.graph.node if node.op_type in _WEIGHTED]
+    weighted = (node for node in model.graph.node if node.op_type in _WEIGHTED)
+    layers = [node for node in weighted if layer_of(node.name) is not None]
     ends = find_ends(model.graph, {node.output[0] for node in layers})
     return tuple(
         _layer(parts, node, find_operator(executed, node.name, ends.get(node.output[0])))
@@ -72,16 +74,15 @@ class _Parts:
 
 
 def _layer(parts: _Parts, node: onnx.NodeProto, operator: str) -> ArtifactLayer:
-    name, activations = node.input[1], _activations(parts, node.input[0])
+    layer, activations = layer_of(node.name) or node.name, _activations(parts, node.input[0])
+    name = node.input[1]
     while name in parts.producers and parts.producers[name].op_type in _MOVES:
         name = parts.producers[name].input[0]
     if name not in parts.stored:
-        return ArtifactLayer(node.name, operator, "computed", 0, 0, activations)
+        return ArtifactLayer(layer, operator, "computed", 0, 0, activations)
     weight = parts.stored[name]
     size = len(weight.raw_data) or weight.ByteSize()
-    return ArtifactLayer(
-        node.name, operator, _type(weight), math.prod(weight.dims), size, activations
-    )
+    return ArtifactLayer(layer, operator, _type(weight), math.prod(weight.dims), size, activations)
 
 
 def _activations(parts: _Parts, name: str) -> str:

@@ -1,5 +1,6 @@
 """The weights and biases of layers: as floats, in half precision, as codes, or packed."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,30 +17,74 @@ from edgewise.targets.onnx.packing import find_packing
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """What codes of a type stand for: a scale per channel of an axis, and no zero point."""
+    """What codes of a type stand for: a scale per channel of an axis, and one zero point."""
 
     scale: Any
     kind: type
     axis: int = 0
+    zero: int = 0
 
 
-def integer_parameters(builder: Builder, name: str, layer: QuantizedLayer) -> list[str]:
-    """Codes and what they stand for; raises ExportError where a bias does not fit an int32."""
-    axis, channels = layer.form.out_axis, len(layer.scale)
+def integer_parameters(
+    builder: Builder,
+    name: str,
+    layer: QuantizedLayer,
+    turned: Callable[[str], str] | None = None,
+    zero: int = 0,
+) -> list[str]:
+    """Codes and what they stand for; raises ExportError where a bias does not fit an int32.
+
+    turned: from the tensor of weight codes to that which the layer reads; zero: the code that a
+    weight of zero is stored as.
+    """
+    moved = layer.weight_codes.numpy() + np.int8(zero)
+    stored = _weight_codes(builder, f"{name}.weight", moved, layer.kind.bits)
+    stored = stored if turned is None else turned(stored)
+    return _stepped(builder, name, layer, stored, _Channels(slice(None), zero))
+
+
+def part_parameters(
+    builder: Builder, name: str, layer: QuantizedLayer, parts: Sequence[str]
+) -> list[list[str]]:
+    """Codes, stored as one tensor, of equal parts of the output channels; and what they stand for.
+
+    parts: their names. Raises as integer_parameters does.
+    """
     stored = _weight_codes(builder, f"{name}.weight", layer.weight_codes.numpy(), layer.kind.bits)
-    weight = _dequantized(
-        builder, f"{name}.weight", stored, _Steps(layer.scale.numpy(), np.int8, axis)
-    )
+    names = [f"{part}.weight.codes" for part in parts]
+    builder.nodes("Split", [stored], f"{name}.split", names, axis=0, num_outputs=len(parts))
+    size = len(layer.scale) // len(parts)
+    ends = [slice(place * size, (place + 1) * size) for place in range(len(parts))]
+    return [
+        _stepped(builder, part, layer, codes, _Channels(channels))
+        for part, codes, channels in zip(parts, names, ends, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Channels:
+    """Output channels, and the code that stands for a weight of zero in them."""
+
+    which: slice
+    zero: int = 0
+
+
+def _stepped(
+    builder: Builder, name: str, layer: QuantizedLayer, stored: str, channels: _Channels
+) -> list[str]:
+    scale, axis = layer.scale.numpy()[channels.which], layer.form.out_axis
+    steps = _Steps(scale, np.int8, axis, channels.zero)
+    weight = _dequantized(builder, f"{name}.weight", stored, steps)
     if layer.bias_codes is None:
         return [weight]
-    codes = layer.bias_codes.numpy()
-    if channels and int(np.abs(codes.astype(np.int64)).max()) >= BIAS_LIMIT:
+    codes = layer.bias_codes.numpy()[channels.which]
+    if len(codes) and int(np.abs(codes.astype(np.int64)).max()) >= BIAS_LIMIT:
         raise ExportError(
             f"the bias of '{layer.form.path}' needs codes beyond 2^30, which overflow the "
             "runtime's accumulator; keep the layer in float with --keep-float."
         )
     stored = builder.constant(f"{name}.bias.codes", codes)
-    step = layer.step.numpy()
+    step = layer.step.numpy()[channels.which]
     return [weight, _dequantized(builder, f"{name}.bias", stored, _Steps(step, np.int32))]
 
 
@@ -58,7 +103,7 @@ def _dequantized(builder: Builder, name: str, codes: str, steps: _Steps) -> str:
     inputs = [
         codes,
         builder.constant(f"{name}.scale", steps.scale),
-        builder.constant(f"{name}.zero_point", np.zeros(len(steps.scale), steps.kind)),
+        builder.constant(f"{name}.zero_point", np.full(len(steps.scale), steps.zero, steps.kind)),
     ]
     return builder.node("DequantizeLinear", inputs, name, axis=steps.axis)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from edgewise.errors import UsageError
 from edgewise.graph.network import Network
 from edgewise.targets.metadata import Texts
 from edgewise.targets.onnx import session
@@ -13,10 +14,11 @@ from edgewise.targets.onnx.boundaries import find_boundaries
 from edgewise.targets.onnx.check import check_codes, check_output
 from edgewise.targets.onnx.check_dynamic import check_dynamic
 from edgewise.targets.onnx.inspect import inspect_artifact, read_texts
+from edgewise.targets.onnx.kernels import KERNELS
 from edgewise.targets.onnx.weights import stretches
 from edgewise.targets.onnx.writer import write
 from edgewise.targets.packing import Stretch
-from edgewise.targets.target import ArtifactLayer, LayerCheck, Target, Verified
+from edgewise.targets.target import ANY, ArtifactLayer, LayerCheck, Target, Verified
 
 
 class OnnxTarget(Target):
@@ -27,8 +29,14 @@ class OnnxTarget(Target):
     profile = "onnxruntime"
     suffix = ".onnx"
 
+    def __init__(self, kernels: str = ANY) -> None:
+        """kernels: see KERNELS; raises UsageError for others."""
+        if kernels not in KERNELS:
+            raise UsageError(f"there are no kernels '{kernels}'; known: {', '.join(KERNELS)}.")
+        self.kernels = kernels
+
     def verified(self, network: Network, images: torch.Tensor) -> Verified:
-        written = write(network)
+        written = write(network, self.kernels)
         checks: tuple[LayerCheck, ...] = ()
         free_running = 0
         if written.codes:

@@ -1,15 +1,15 @@
 """Walks a network's graph and writes the ONNX model that its quantizers describe."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from torch import fx
 
-from edgewise.graph.layer import Form, WeightedLayer
+from edgewise.graph.layer import WeightedLayer
 from edgewise.graph.network import (
     Network,
     module_of,
@@ -20,23 +20,32 @@ from edgewise.graph.network import (
 from edgewise.quant.dynamic import DynamicLayer
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.insert import find_source
-from edgewise.quant.integer import CLIPS, clip_bounds, code_bounds
 from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
-from edgewise.targets.calls import zeros_around
 from edgewise.targets.metadata import metadata_of
+from edgewise.targets.onnx.around import (
+    LAYERS,
+    attributes_of,
+    clips_codes,
+    code_bounds_at,
+    pads_convolution,
+    quantizer_after,
+    stands_between_codes,
+)
 from edgewise.targets.onnx.builder import INPUT, Builder
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
+from edgewise.targets.onnx.kernels import AMX, KERNELS_KEY, PLAIN, zero_code
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.parameters import (
     float_parameters,
     integer_parameters,
+    part_parameters,
     stored_parameters,
 )
-from edgewise.targets.onnx.writing import Writing, unsupported
-
-_LAYERS = (WeightedLayer, QuantizedLayer, StoredLayer)
-_BOUNDS = frozenset({*CLIPS, "clamp", "clamp_min", "clamp_max"})  # written as Relu or Clip
+from edgewise.targets.onnx.parts import count_parts, names_of_parts
+from edgewise.targets.onnx.shallow import Overlay, is_shallow
+from edgewise.targets.onnx.writing import Writing
+from edgewise.targets.target import ANY
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,19 @@ class Written:
 
     codes: quantizer node of the graph -> tensor of codes in the model;
     layers: weighted node of the graph -> node of the model;
-    dynamic: weighted node whose input is quantized as it comes -> tensors of the model.
+    dynamic: weighted node whose input is quantized as it comes -> tensors of the model;
+    parts: node of the model that joins a layer's parts -> these.
     """
 
     model: onnx.ModelProto
     codes: Mapping[str, str]
     layers: Mapping[str, str]
     dynamic: Mapping[str, DynamicTensors] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def computing(self, layer: str) -> Sequence[str]:
+        """The nodes that compute what a node of the model, which is a layer, gives."""
+        return self.parts.get(layer, (layer,))
 
     @property
     def outputs(self) -> list[str]:
@@ -60,30 +75,32 @@ class Written:
 
 
 @torch.no_grad()
-def write(network: Network) -> Written:
+def write(network: Network, kernels: str = ANY) -> Written:
     """The ONNX model of a network, float, half, with stored weights or quantized.
 
+    kernels: for which processor's the weights are laid out; one of KERNELS, or PLAIN.
     Raises UnsupportedOpError for an operation that has no ONNX form here, ExportError when the
     result is not valid.
     """
-    writer = _Writer(network)
+    writer = _Writer(network, kernels)
     for node in network.module.graph.nodes:
         writer.visit(node)
     # A range is that of all images in a batch: an answer would depend on what else is in it.
     batch = 1 if writer.dynamic else None
-    model = writer.builder.model(
-        network.contract.shape, writer.outputs, metadata_of(network), batch
-    )
-    return Written(model, writer.codes, writer.layers, writer.dynamic)
+    texts = metadata_of(network) | ({KERNELS_KEY: AMX} if kernels == AMX else {})
+    model = writer.builder.model(network.contract.shape, writer.outputs, texts, batch)
+    return Written(model, writer.codes, writer.layers, writer.dynamic, writer.parts)
 
 
 class _Writer(Writing):
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, kernels: str) -> None:
         super().__init__(network.module, Builder(), {})
+        self.kernels = kernels
         self.half = network.half
         self.codes: dict[str, str] = {}
         self.layers: dict[str, str] = {}
         self.dynamic: dict[str, DynamicTensors] = {}
+        self.parts: dict[str, Sequence[str]] = {}
         self.outputs: dict[str, tuple[int | None, ...]] = {}
 
     def visit(self, node: fx.Node) -> None:
@@ -94,11 +111,12 @@ class _Writer(Writing):
         elif kind == "output":
             self._outputs()
         elif isinstance(target, FakeQuantize):
-            pair = self._pair(node.name, self.input(node), node, self._code_bounds(node))
+            pair = self._pair(node.name, self.input(node), node, code_bounds_at(self.module, node))
             self.names[node], self.codes[node.name] = pair
-        elif isinstance(target, _LAYERS):
+        elif isinstance(target, LAYERS):
             layer = self.layers[node.name] = self._layer(node, target)
-            taken = not isinstance(target, QuantizedLayer) and self._stands_between_codes(node)
+            integer = isinstance(target, QuantizedLayer)
+            taken = not integer and stands_between_codes(self.module, node)
             self.names[node] = self._kept_float(layer) if taken else layer
         elif isinstance(target, DynamicLayer):
             self.names[node] = self._dynamic(node, target)
@@ -108,7 +126,7 @@ class _Writer(Writing):
             self._operation(node, kind)
 
     def _operation(self, node: fx.Node, kind: str) -> None:
-        if self._clips_codes(node, kind) or self._pads_convolution(node, kind):
+        if clips_codes(self.module, node) or pads_convolution(self.module, node):
             self.names[node] = self.input(node)
             return
         self.names[node] = emit(self, node, kind)
@@ -118,44 +136,6 @@ class _Writer(Writing):
             # The same parameters again: the runtime then moves codes and not floats.
             self.names[node], _ = self._pair(f"{node.name}_again", self.names[node], source)
 
-    def _clips_codes(self, node: fx.Node, kind: str) -> bool:
-        """Whether an activation, or one of several in a row, is left to the quantizer after it,
-        which clips codes anyway.
-
-        Not where codes come in: between two quantizers the runtime wants an operation.
-        """
-        if kind not in CLIPS or len(node.users) != 1 or find_source(self.module, node) is not None:
-            return False
-        (reader,) = node.users
-        quantizes = isinstance(module_of(self.module, reader), FakeQuantize)
-        return quantizes or self._clips_codes(reader, operation(self.module, reader))
-
-    def _pads_convolution(self, node: fx.Node, kind: str) -> bool:
-        """Whether a pad is left to the only reader, a convolution, which pads anyway."""
-        if kind not in ("pad", "constant_pad_nd") or len(node.users) != 1:
-            return False
-        before, after = zeros_around(node, unsupported)
-        layer = module_of(self.module, next(iter(node.users)))
-        if not isinstance(layer, _LAYERS) or layer.form.kind != "conv2d":
-            return False
-        return before[:2] == after[:2] == [0, 0] and min(*before, *after) >= 0
-
-    def _stands_between_codes(self, node: fx.Node) -> bool:
-        """Whether a layer reads codes, and a quantizer follows it, at once or past clips.
-
-        Not a MatMul, whose weights the runtime leaves alone.
-        """
-        is_matmul = operation(self.module, node) == "linear" and len(node.meta["shape"]) != 2
-        if is_matmul or find_source(self.module, node) is None:
-            return False
-        while len(node.users) == 1:
-            (node,) = node.users
-            if isinstance(module_of(self.module, node), FakeQuantize):
-                return True
-            if operation(self.module, node) not in _BOUNDS:
-                return False
-        return False
-
     def _kept_float(self, layer: str) -> str:
         """The result of a float layer between codes, which the runtime leaves in float.
 
@@ -164,35 +144,6 @@ class _Writer(Writing):
         that would stand between the two: the runtime removes them or spends time on them.
         """
         return self.builder.node("LeakyRelu", [layer], f"{layer}.float", alpha=1.0)
-
-    def _attributes(self, node: fx.Node, form: Form) -> dict[str, Any]:
-        geometry = form.geometry
-        pads = [*geometry["padding"], *geometry["padding"]]
-        source = node.all_input_nodes[0]
-        if self._pads_convolution(source, operation(self.module, source)):
-            before, after = zeros_around(source, unsupported)
-            extra = [*before[2:], *after[2:]]
-            pads = [one + other for one, other in zip(pads, extra, strict=True)]
-        attributes = {
-            "strides": list(geometry["stride"]),
-            "pads": pads,
-            "dilations": list(geometry["dilation"]),
-            "group": int(geometry["groups"]),
-        }
-        if form.kind == "conv_transpose2d":
-            attributes["output_padding"] = list(geometry["output_padding"])
-        return attributes
-
-    def _code_bounds(self, call: fx.Node) -> tuple[int, int]:
-        """The lowest and the highest code after a quantizer and the activations left to it."""
-        quantizer = module_of(self.module, call)
-        assert isinstance(quantizer, FakeQuantize)
-        clips = []
-        producer = call.all_input_nodes[0]
-        while self._clips_codes(producer, kind := operation(self.module, producer)):
-            clips.append(clip_bounds(producer, kind))
-            producer = producer.all_input_nodes[0]
-        return code_bounds(quantizer, clips[::-1])
 
     def _pair(
         self, name: str, value: str, call: fx.Node, bounds: tuple[int, int] | None = None
@@ -218,7 +169,10 @@ class _Writer(Writing):
     def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer | StoredLayer) -> str:
         form, inputs = layer.form, [self.input(node)]
         if isinstance(layer, QuantizedLayer):
-            inputs += integer_parameters(self.builder, node.name, layer)
+            if (written := self._in_fast_form(node, layer)) is not None:
+                return written
+            zero = zero_code(layer, self.kernels)
+            inputs += integer_parameters(self.builder, node.name, layer, zero=zero)
         elif isinstance(layer, StoredLayer):
             inputs += stored_parameters(self.builder, node.name, layer)
         else:
@@ -228,10 +182,54 @@ class _Writer(Writing):
                 return self.builder.node("Gemm", inputs, node.name, transB=1)
             return self._matmul(node.name, inputs)
         operator = "Conv" if form.kind == "conv2d" else "ConvTranspose"
-        return self.builder.node(operator, inputs, node.name, **self._attributes(node, form))
+        attributes = attributes_of(self.module, node, form)
+        return self.builder.node(operator, inputs, node.name, **attributes)
+
+    def _in_fast_form(self, node: fx.Node, layer: QuantizedLayer) -> str | None:
+        """The result of a layer that the runtime is faster with in another form than its own."""
+        if self.kernels == PLAIN:
+            return None
+        source = node.all_input_nodes[0]
+        if pads_convolution(self.module, source):
+            source = source.all_input_nodes[0]
+        if source.name in self.codes and is_shallow(layer.form, layer.weight_codes.shape):
+            return self._overlaid(node, layer, source)
+        count = count_parts(layer, math.prod(node.meta["shape"][2:]))
+        after = quantizer_after(self.module, node)
+        if count == 1 or after is None or zero_code(layer, self.kernels):
+            return None
+        return self._in_parts(node, layer, after, count)
+
+    def _in_parts(self, node: fx.Node, layer: QuantizedLayer, after: fx.Node, count: int) -> str:
+        """A convolution of many weights; its parts are rounded as the quantizer after it does."""
+        names = self.parts[node.name] = names_of_parts(node.name, count)
+        attributes, value = attributes_of(self.module, node, layer.form), self.input(node)
+        results = []
+        for name, given in zip(
+            names, part_parameters(self.builder, node.name, layer, names), strict=True
+        ):
+            part = self.builder.node("Conv", [value, *given], name, **attributes)
+            results.append(self._pair(f"{name}.rounded", part, after)[0])
+        return self.builder.node("Concat", results, node.name, axis=1)
+
+    def _overlaid(self, node: fx.Node, layer: QuantizedLayer, source: fx.Node) -> str:
+        """A convolution of few input channels, its kernel's rows laid over each other."""
+        attributes = attributes_of(self.module, node, layer.form)
+        shape, height = layer.weight_codes.shape, node.meta["shape"][2]
+        overlay = Overlay(self.builder, node.name, shape, height, attributes)
+        scale, zero = (f"{source.target}.{role}" for role in ("scale", "zero_point"))
+        rows = [overlay.codes(self.codes[source.name], zero), scale, zero]
+        if max(len(source.users), len(node.all_input_nodes[0].users)) == 1:
+            self.builder.drop(self.input(node))  # no one else reads the floats of the image
+        inputs = [
+            self.builder.node("DequantizeLinear", rows, f"{node.name}.rows"),
+            *integer_parameters(self.builder, node.name, layer, overlay.weight),
+        ]
+        return self.builder.node("Conv", inputs, node.name, **overlay.one_row())
 
     def _dynamic(self, node: fx.Node, layer: DynamicLayer) -> str:
-        attributes = self._attributes(node, layer.form) if layer.form.kind == "conv2d" else {}
+        convolves = layer.form.kind == "conv2d"
+        attributes = attributes_of(self.module, node, layer.form) if convolves else {}
         written = write_dynamic(self, node, layer, attributes, self.dynamic.values())
         self.layers[node.name], self.dynamic[node.name] = node.name, written
         return written.result
