@@ -143,13 +143,15 @@ class Verified:
 class Target(ABC):
     """Writes artifacts of one format for one runtime.
 
-    name: on the command line; runtime: what executes it; profile: of quantizer placement.
+    name: on the command line; runtime: what executes it; profile: of quantizer placement; needs:
+    the extra, and its package, that artifacts are checked with.
     """
 
     name: str
     runtime: str
     profile: str
     suffix: str
+    needs: str | None = None
 
     def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:
         """Make the artifact, verify it on `images`, and only then write it to `path`.

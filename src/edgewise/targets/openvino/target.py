@@ -1,0 +1,55 @@
+"""The OpenVINO target: how its artifacts are written, checked and read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from edgewise.graph.network import Network
+from edgewise.targets.metadata import Texts
+from edgewise.targets.onnx.inspect import inspect_artifact, read_texts
+from edgewise.targets.onnx.weights import stretches
+from edgewise.targets.onnx.writer import write
+from edgewise.targets.openvino import session
+from edgewise.targets.openvino.audit import audit, find_operator, shown
+from edgewise.targets.openvino.check import check_codes, check_output
+from edgewise.targets.packing import Stretch
+from edgewise.targets.target import ArtifactLayer, LayerCheck, Target, Verified
+
+
+class OpenVinoTarget(Target):
+    """ONNX for OpenVINO on CPUs: QDQ with symmetric activations and int8 per-channel weights."""
+
+    name = "openvino"
+    runtime = "openvino"
+    profile = "openvino"
+    suffix = ".onnx"
+    needs = "openvino"
+
+    def verified(self, network: Network, images: torch.Tensor) -> Verified:
+        written = write(network)
+        seen = session.run(written.model, images.numpy())
+        checks: tuple[LayerCheck, ...] = ()
+        free_running = 0
+        if written.codes:
+            checks, free_running = check_codes(network, written, images, seen.outputs)
+        error = check_output(network, written, images, seen.outputs)
+        executions = audit(network, written, seen.operators)
+        content = written.model.SerializeToString(deterministic=True)
+        return Verified(content, checks, free_running, error, executions)
+
+    def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
+        layers = inspect_artifact(path)
+        blank = np.zeros((1, *self.contract(path).shape), np.float32)
+        operators = session.run(onnx.load(path), blank).operators
+        return tuple(
+            replace(one, operator=shown(find_operator(operators, one.name))) for one in layers
+        )
+
+    def texts(self, path: Path) -> Texts:
+        return read_texts(path)
+
+    def stretches(self, content: bytes) -> tuple[Stretch, ...]:
+        return stretches(content)
