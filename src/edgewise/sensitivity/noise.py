@@ -75,7 +75,7 @@ class _Values(fx.Interpreter):
 
 
 def _float_name(module: fx.GraphModule, end: fx.Node) -> str:
-    """The name in the float network of what a quantizer rounds, or of the node that none follows."""
+    """The name in the float network of what a quantizer rounds, or of what none follows."""
     rounds = isinstance(module_of(module, end), FakeQuantize)
     return end.all_input_nodes[0].name if rounds else end.name
 

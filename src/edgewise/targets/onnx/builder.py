@@ -21,9 +21,13 @@ Array = NDArray[Any] | np.generic
 
 
 class Builder:
-    """Nodes and initializers with unique names, in the order they were added."""
+    """Nodes and initializers with unique names, in the order they were added.
 
-    def __init__(self) -> None:
+    least_bits: of the narrowest type that codes are stored in.
+    """
+
+    def __init__(self, least_bits: int = 2) -> None:
+        self.least_bits = least_bits
         # Filled in place: the helpers that assemble a model copy every weight at each level.
         self._model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="edgewise")
         self._model.opset_import.add(domain="", version=OPSET)

@@ -60,13 +60,13 @@ class Written:
 
 
 @torch.no_grad()
-def write(network: Network) -> Written:
+def write(network: Network, least_bits: int = 2) -> Written:
     """The ONNX model of a network, float, half, with stored weights or quantized.
 
-    Raises UnsupportedOpError for an operation that has no ONNX form here, ExportError when the
-    result is not valid.
+    least_bits: of the narrowest type that codes are stored in. Raises UnsupportedOpError for an
+    operation that has no ONNX form here, ExportError when the result is not valid.
     """
-    writer = _Writer(network)
+    writer = _Writer(network, Builder(least_bits))
     for node in network.module.graph.nodes:
         writer.visit(node)
     # A range is that of all images in a batch: an answer would depend on what else is in it.
@@ -78,8 +78,8 @@ def write(network: Network) -> Written:
 
 
 class _Writer(Writing):
-    def __init__(self, network: Network) -> None:
-        super().__init__(network.module, Builder(), {})
+    def __init__(self, network: Network, builder: Builder) -> None:
+        super().__init__(network.module, builder, {})
         self.half = network.half
         self.codes: dict[str, str] = {}
         self.layers: dict[str, str] = {}

@@ -1,7 +1,8 @@
 """Which kernels OpenVINO really executes each layer with."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import onnx
 from torch import fx
 
 from edgewise.errors import ExportError
@@ -30,14 +31,13 @@ def audit(
     its sums are exact then. Raises ExportError, naming them, when layers meant for integers run in
     float, or others with float weights on integers.
     """
-    ends = find_ends(written.model.graph, written.layers.values())
+    found = find_operators(written.model.graph, written.layers.values(), operators)
     executions = []
     strays = []
     for node in network.module.graph.nodes:
         if node.name not in written.layers:
             continue
-        name = written.layers[node.name]
-        one = _execution(network, node, find_operator(operators, name, ends.get(name)))
+        one = _execution(network, node, found[written.layers[node.name]])
         executions.append(one)
         if one.integer and isinstance(module_of(network.module, node), WeightedLayer):
             strays.append(one.layer)
@@ -74,9 +74,23 @@ def shown(operator: Operator | None) -> str:
     return UNKNOWN if operator is None else f"{operator.kind} {operator.kernel}"
 
 
-def find_operator(
-    operators: Sequence[Operator], name: str, end: str | None = None
-) -> Operator | None:
+def find_operators(written: Written, operators: Sequence[Operator]) -> dict[str, Operator | None]:
+    """The operator that runs each layer of a written model; None where nothing tells.
+
+    Where one layer alone is not found and one operator of its kind is left, it is that: the runtime
+    renames what it joins with constants.
+    """
+    ends = find_ends(graph, layers)
+    found = {name: _find(operators, name, ends.get(name)) for name in layers}
+    lost = [name for name, operator in found.items() if operator is None]
+    taken = [operator for operator in found.values() if operator is not None]
+    left = [one for one in operators if one.kind in _WEIGHTED and one not in taken]
+    if len(lost) == len(left) == 1:
+        found[lost[0]] = left[0]
+    return found
+
+
+def _find(operators: Sequence[Operator], name: str, end: str | None = None) -> Operator | None:
     """The operator that runs the layer of that name; None where nothing tells.
 
     end: the output that its result becomes, which is all that some operators are called by.

@@ -3,13 +3,16 @@
 Its library of threads and that of scikit-learn's extension do not load after each other.
 """
 
+import atexit
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,6 @@ from edgewise.errors import ExportError, StorageError
 from edgewise.worker.job import Job
 
 RUNTIME = "openvino"
-_MODEL, _IMAGES, _OUTPUT, _JOB = "model.onnx", "images.npz", "output.npy", "job.json"
 
 Array = NDArray[np.float32]
 
@@ -72,16 +74,15 @@ def run(model: onnx.ModelProto, images: Array) -> Seen:
 
 def _run(model: onnx.ModelProto, images: Array, folder: Path) -> Seen:
     content = model.SerializeToString()
-    (folder / _MODEL).write_bytes(content)
-    np.savez(folder / _IMAGES, images=np.ascontiguousarray(images, np.float32))
+    artifact, given, output = (str(folder / name) for name in ("m.onnx", "in.npz", "out.npy"))
+    Path(artifact).write_bytes(content)
+    np.savez(given, images=np.ascontiguousarray(images, np.float32))
     channels, height, width = images.shape[1:]
     contract = finished((channels, height, width)).to_json()
     digest = store.digest(content)
-    job = Job("explain", RUNTIME, _MODEL, digest, _IMAGES, _OUTPUT, contract=contract)
-    (folder / _JOB).write_text(json.dumps(job.to_json()))
-    answer = _answer(folder)
-    rows: Array = np.load(folder / _OUTPUT, allow_pickle=False)
-    sizes = [int(np.prod(shape)) for shape in answer["shapes"]]
+    answer = _answer(Job("explain", RUNTIME, artifact, digest, given, output, contract=contract))
+    rows: Array = np.load(output, allow_pickle=False)
+    sizes = [math.prod(shape) for shape in answer["shapes"]]
     parts = np.split(rows, np.cumsum(sizes)[:-1], axis=1)
     shaped = zip(parts, answer["shapes"], strict=True)
     return Seen(
@@ -90,28 +91,49 @@ def _run(model: onnx.ModelProto, images: Array, folder: Path) -> Seen:
     )
 
 
-def _answer(folder: Path) -> Mapping[str, Any]:
-    """The worker's, of the job in a folder."""
-    found = os.pathsep.join(str(Path(path).resolve()) for path in sys.path)
-    process = subprocess.run(
-        [sys.executable, "-m", "edgewise.worker", _JOB],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": found},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if process.returncode:
-        raise ExportError(
-            f"OpenVINO's process ended with {process.returncode} on the written model: "
-            f"{' '.join(process.stderr.split())[-400:]}"
-        )
-    answer: Mapping[str, Any] = json.loads(process.stdout)
+def _answer(job: Job) -> Mapping[str, Any]:
+    process = _worker(os.getpid())
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(job.to_json()) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        if not line:
+            raise ExportError(f"OpenVINO ended with {process.wait()} on the written model.")
+        answer: Mapping[str, Any] = json.loads(line)
+    except BaseException:  # Ctrl-C above all: no answer is left to be taken for the next one's
+        _end(process)
+        _worker.cache_clear()
+        raise
     if "error" in answer:
         raise ExportError(f"the written model was not run: {answer['error']}")
     return answer
+
+
+@cache
+def _worker(owner: int) -> subprocess.Popen[str]:
+    """The process, which takes longer to start than a small network to check.
+
+    owner: the process that it belongs to; a fork of it starts its own.
+    """
+    found = os.pathsep.join(str(Path(path).resolve()) for path in sys.path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgewise.targets.openvino.child"],
+        env={**os.environ, "PYTHONPATH": found},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+    )
+    atexit.register(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _operator(told: Mapping[str, str]) -> Operator:

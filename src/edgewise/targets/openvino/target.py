@@ -13,10 +13,12 @@ from edgewise.targets.onnx.inspect import inspect_artifact, read_texts
 from edgewise.targets.onnx.weights import stretches
 from edgewise.targets.onnx.writer import write
 from edgewise.targets.openvino import session
-from edgewise.targets.openvino.audit import audit, find_operator, shown
+from edgewise.targets.openvino.audit import audit, find_operators, shown
 from edgewise.targets.openvino.check import check_codes, check_output
 from edgewise.targets.packing import Stretch
 from edgewise.targets.target import ArtifactLayer, LayerCheck, Target, Verified
+
+_LEAST_BITS = 4  # the runtime reads no ONNX type that is narrower
 
 
 class OpenVinoTarget(Target):
@@ -29,7 +31,7 @@ class OpenVinoTarget(Target):
     needs = "openvino"
 
     def verified(self, network: Network, images: torch.Tensor) -> Verified:
-        written = write(network)
+        written = write(network, _LEAST_BITS)
         seen = session.run(written.model, images.numpy())
         checks: tuple[LayerCheck, ...] = ()
         free_running = 0
@@ -42,11 +44,11 @@ class OpenVinoTarget(Target):
 
     def inspect(self, path: Path) -> tuple[ArtifactLayer, ...]:
         layers = inspect_artifact(path)
+        model = onnx.load(path)
         blank = np.zeros((1, *self.contract(path).shape), np.float32)
-        operators = session.run(onnx.load(path), blank).operators
-        return tuple(
-            replace(one, operator=shown(find_operator(operators, one.name))) for one in layers
-        )
+        operators = session.run(model, blank).operators
+        found = find_operators(model.graph, [one.name for one in layers], operators)
+        return tuple(replace(one, operator=shown(found[one.name])) for one in layers)
 
     def texts(self, path: Path) -> Texts:
         return read_texts(path)
