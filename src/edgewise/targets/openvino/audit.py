@@ -74,8 +74,10 @@ def shown(operator: Operator | None) -> str:
     return UNKNOWN if operator is None else f"{operator.kind} {operator.kernel}"
 
 
-def find_operators(written: Written, operators: Sequence[Operator]) -> dict[str, Operator | None]:
-    """The operator that runs each layer of a written model; None where nothing tells.
+def find_operators(
+    graph: onnx.GraphProto, layers: Collection[str], operators: Sequence[Operator]
+) -> dict[str, Operator | None]:
+    """The operator that runs each layer of a written graph; None where nothing tells.
 
     Where one layer alone is not found and one operator of its kind is left, it is that: the runtime
     renames what it joins with constants.
