@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from target_kinds import Kind
+from target_kinds import OPENVINO, Kind
 from target_random import networks
 from target_recipes import narrow
 from target_rounding import rounded_operations
@@ -21,12 +21,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("random")
 
 
+def _pads_a_picked_pixel(layer: nn.Module) -> bool:
+    """Of such a convolution OpenVINO moves the stride up, whatever is written, and is refused."""
+    if not isinstance(layer, nn.Conv2d):
+        return False
+    return layer.kernel_size == (1, 1) and max(layer.stride) > 1 and layer.padding != (0, 0)
+
+
 @settings(max_examples=40, derandomize=True)
 @given(module=networks(), bits=st.tuples(*[st.sampled_from([8, 4, 2])] * 2))
 def test_the_artifact_of_any_network_is_its_integer_twin(
     module: nn.Module, bits: tuple[int, int], kind: Kind, tiny_data: Dataset,
     tiny_images: Tensor, folder: Path,
 ) -> None:  # fmt: skip
+    assume(kind is not OPENVINO or not any(map(_pads_a_picked_pixel, module.modules())))
     network = capture(module, tiny_data.contract)
     floats = FLOAT32.apply(network).export(kind.target, folder / kind.file, tiny_images)
     assert floats.float_error < 1e-5

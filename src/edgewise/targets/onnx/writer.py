@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import fx
+from torch import fx, nn
 
 from edgewise.graph.layer import Form, WeightedLayer
 from edgewise.graph.network import (
@@ -25,7 +25,7 @@ from edgewise.quant.placement import PASS
 from edgewise.quant.stored import StoredLayer
 from edgewise.targets.calls import zeros_around
 from edgewise.targets.metadata import metadata_of
-from edgewise.targets.onnx.builder import INPUT, Builder
+from edgewise.targets.onnx.builder import INPUT, Builder, Dialect
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
 from edgewise.targets.onnx.ops import emit
 from edgewise.targets.onnx.parameters import (
@@ -60,13 +60,13 @@ class Written:
 
 
 @torch.no_grad()
-def write(network: Network, least_bits: int = 2) -> Written:
+def write(network: Network, dialect: Dialect | None = None) -> Written:
     """The ONNX model of a network, float, half, with stored weights or quantized.
 
-    least_bits: of the narrowest type that codes are stored in. Raises UnsupportedOpError for an
-    operation that has no ONNX form here, ExportError when the result is not valid.
+    dialect: by default ONNX Runtime's. Raises UnsupportedOpError for an operation that has no ONNX
+    form here, ExportError when the result is not valid.
     """
-    writer = _Writer(network, Builder(least_bits))
+    writer = _Writer(network, Builder(dialect))
     for node in network.module.graph.nodes:
         writer.visit(node)
     # A range is that of all images in a batch: an answer would depend on what else is in it.
@@ -98,7 +98,10 @@ class _Writer(Writing):
             self.names[node], self.codes[node.name] = pair
         elif isinstance(target, _LAYERS):
             layer = self.layers[node.name] = self._layer(node, target)
-            taken = not isinstance(target, QuantizedLayer) and self._stands_between_codes(node)
+            if isinstance(target, QuantizedLayer):
+                taken = self._is_kept_apart(node, target)
+            else:
+                taken = self._stands_between_codes(node)
             self.names[node] = self._kept_float(layer) if taken else layer
         elif isinstance(target, DynamicLayer):
             self.names[node] = self._dynamic(node, target)
@@ -156,8 +159,34 @@ class _Writer(Writing):
                 return False
         return False
 
+    def _is_kept_apart(self, node: fx.Node, layer: QuantizedLayer) -> bool:
+        """Whether a layer is an integer matrix product that must not be joined to another."""
+        is_bare_product = layer.form.kind == "linear" and layer.bias_codes is None
+        return self.builder.dialect.apart and is_bare_product and len(node.meta["shape"]) == 2
+
+    def _picks_pixels(self, layer: nn.Module) -> bool:
+        """Whether an integer convolution of one pixel is given those that its stride would pick."""
+        if not isinstance(layer, QuantizedLayer) or layer.form.kind != "conv2d":
+            return False
+        geometry = layer.form.geometry
+        one_pixel = tuple(layer.weight_codes.shape[2:]) == (1, 1) and not any(geometry["padding"])
+        return self.builder.dialect.picked and one_pixel and max(geometry["stride"]) > 1
+
+    def _picked(self, node: fx.Node, strides: Sequence[int]) -> str:
+        source = find_source(self.module, node)
+        assert source is not None
+        picked = self.builder.node(
+            "MaxPool",
+            [self.input(node)],
+            f"{node.name}.pixels",
+            kernel_shape=[1, 1],
+            strides=strides,
+        )
+        return self._pair(f"{node.name}.pixels.again", picked, source)[0]
+
     def _kept_float(self, layer: str) -> str:
-        """The result of a float layer between codes, which the runtime leaves in float.
+        """The result of a float layer between codes, which the runtime leaves in float; or of one
+        that is kept apart.
 
         Where it finds a QuantizeLinear after such a layer, it rounds the weights by itself. A leaky
         ReLU of slope 1 changes no value and is computed within the layer, unlike other operations
@@ -216,7 +245,8 @@ class _Writer(Writing):
         return self.builder.node("DequantizeLinear", [quantized, scale, zero], name), quantized
 
     def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer | StoredLayer) -> str:
-        form, inputs = layer.form, [self.input(node)]
+        form, picks = layer.form, self._picks_pixels(layer)
+        inputs = [self._picked(node, form.geometry["stride"]) if picks else self.input(node)]
         if isinstance(layer, QuantizedLayer):
             inputs += integer_parameters(self.builder, node.name, layer)
         elif isinstance(layer, StoredLayer):
@@ -228,7 +258,10 @@ class _Writer(Writing):
                 return self.builder.node("Gemm", inputs, node.name, transB=1)
             return self._matmul(node.name, inputs)
         operator = "Conv" if form.kind == "conv2d" else "ConvTranspose"
-        return self.builder.node(operator, inputs, node.name, **self._attributes(node, form))
+        attributes = self._attributes(node, form)
+        if picks:
+            attributes["strides"] = [1, 1]
+        return self.builder.node(operator, inputs, node.name, **attributes)
 
     def _dynamic(self, node: fx.Node, layer: DynamicLayer) -> str:
         attributes = self._attributes(node, layer.form) if layer.form.kind == "conv2d" else {}

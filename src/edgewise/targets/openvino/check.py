@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from edgewise.errors import ParityError
-from edgewise.graph.network import Network
+from edgewise.graph.network import Network, output_nodes
 from edgewise.targets.codes import compare_codes, output_error
 from edgewise.targets.onnx.check import probe
 from edgewise.targets.onnx.writer import Written
@@ -17,6 +17,17 @@ from edgewise.targets.target import LayerCheck
 
 _FLOAT_TOLERANCE = 1e-4  # of the largest output: sums in another order
 _SHOWN_TOLERANCE = 5e-2  # where a float in another last bit gets the code beside its own
+
+
+def check_shapes(network: Network, outputs: Sequence[session.Array]) -> None:
+    """Raises ParityError where an output has another shape than the network's."""
+    ours = [list(node.meta["shape"][1:]) for node in output_nodes(network.module)]
+    theirs = [list(output.shape[1:]) for output in outputs]
+    if ours != theirs:
+        raise ParityError(
+            f"OpenVINO's outputs are of shapes {theirs} and the network's of {ours}, an error of "
+            "that runtime; nothing was written. Please report the network, or choose target onnx."
+        )
 
 
 def check_codes(
