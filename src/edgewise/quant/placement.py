@@ -191,9 +191,10 @@ def _end(
 
     unrounded: operations that take what was computed for them alone as it is.
     """
+    alone = profile.shared | profile.closed
     while len(node.users) == 1:
         (reader,) = node.users
-        fusible = kinds[node] in COMPUTE | WEIGHTED and kinds[node] not in profile.shared
+        fusible = kinds[node] in COMPUTE | WEIGHTED and kinds[node] not in alone
         taken = kinds[reader] in profile.fused or reader in unrounded
         if not fusible or not taken:
             break

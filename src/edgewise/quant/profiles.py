@@ -16,7 +16,8 @@ class Profile:
     layers: weighted operations that have an integer kernel;
     fused: activations that the runtime computes inside the layer before them, so that no quantizer
     stands between; unrounded: operations that take what was computed for them alone as it is, for
-    the same reason; shared: operations whose inputs and output need one scale;
+    the same reason; closed: operations that give codes, so that nothing is fused with them;
+    shared: operations whose inputs and output need one scale;
     integer_bias: the bias is int32 in steps of input scale times weight scale;
     fixed: operation -> scale and zero point of its 8-bit result, the only ones that it has;
     unseen: scale of a tensor that was nothing but zero in calibration; None is the smallest.
@@ -30,6 +31,7 @@ class Profile:
     shared: frozenset[str]
     integer_bias: bool
     unrounded: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
     fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     unseen: float | None = None
 
@@ -78,6 +80,7 @@ OPENVINO = Profile(
     shared=frozenset({"cat"}),
     integer_bias=True,
     unrounded=frozenset({"add"}),
+    closed=frozenset({"avg_pool2d", "adaptive_avg_pool2d", "mean"}),
 )  # fmt: skip
 
 _ALL = (ONNX_RUNTIME, LITERT, OPENVINO)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,8 +97,9 @@ def _answer(job: Job) -> Mapping[str, Any]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(job.to_json()) + "\n")
-        process.stdin.flush()
+        with suppress(BrokenPipeError):  # then there is no answer either
+            process.stdin.write(json.dumps(job.to_json()) + "\n")
+            process.stdin.flush()
         line = process.stdout.readline()
         if not line:
             raise ExportError(f"OpenVINO ended with {process.wait()} on the written model.")
