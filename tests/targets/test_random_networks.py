@@ -38,7 +38,9 @@ def test_the_artifact_of_any_network_is_its_integer_twin(
     network = capture(module, tiny_data.contract)
     floats = FLOAT32.apply(network).export(kind.target, folder / kind.file, tiny_images)
     assert floats.float_error < 1e-5
-    made = kind.place(narrow(*bits)).apply(network, tiny_data.split("calibration"))
+    # Of clips around narrow codes after a pool OpenVINO makes something else, and is refused.
+    widths = (bits[0], 8) if kind is OPENVINO else bits
+    made = kind.place(narrow(*widths)).apply(network, tiny_data.split("calibration"))
     export = made.export(kind.target, folder / kind.file, tiny_images)
     assert export.integer_share == 1
     rounded = rounded_operations(made.network)
