@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks import detector_artifacts as artifacts
 from benchmarks.beside import WithWeights
 from benchmarks.comparison import ratio
-from benchmarks.detector_artifacts import FLOAT, FORMS, Facts, Form
+from benchmarks.detector_artifacts import FLOAT, FOR_OPENVINO, FORMS, Facts, Form
 from benchmarks.detector_promises import Figures
 from benchmarks.processes import ROOT, Outcome, missing
 from edgewise import store, units
@@ -41,7 +41,8 @@ from edgewise.worker.job import Protocol
 OPENVINO = "openvino"
 INT8 = Form("all but outputs").name
 INT8_OPENVINO, FLOAT_OPENVINO = f"{INT8}, OpenVINO", f"{FLOAT}, OpenVINO"
-_WHOLE = {INT8_OPENVINO, *(form.name for form in FORMS if form.part in ("all but outputs", "all"))}
+_WHOLE = {form.name for form in (*FORMS, FOR_OPENVINO) if form.part in ("all but outputs", "all")}
+_WHOLE |= {INT8_OPENVINO}
 _SAME = (artifacts.ORT_U8, artifacts.ORT_S8, artifacts.ORT_OWN, artifacts.NNCF)
 _PACKAGES = ("torch", "onnx", "onnxruntime", "ai-edge-litert", "openvino", "nncf", "numpy")
 _PROTOCOL = Protocol("benchmark", samples=60, seconds=10, cap_s=300,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.processes import Contender, Outcome, run_in_turn
+from benchmarks.processes import Contender, Outcome, missing, run_in_turn
 from benchmarks.workload import settled
 from edgewise import store
 from edgewise.data.dataset import Dataset
@@ -29,6 +29,7 @@ from edgewise.steps.calibrate import Calibrate
 from edgewise.steps.fold import Fold
 from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.openvino.target import OpenVinoTarget
 from edgewise.targets.table import target
 from edgewise.targets.target import ANY, Target
 from edgewise.targets.tflite.target import LiteRtTarget
@@ -38,6 +39,11 @@ SHAPE, CLASSES, IMAGES = (3, 416, 416), 20, 16
 FLOAT = "float32"
 SETTLING, CHECKED = 4, 2  # images that BatchNorm sees, and that artifacts are verified on
 _INT8 = Recipe("int8", (Quantize(),))
+
+
+_SHOWN: Mapping[type[Target], str] = {
+    OnnxTarget: "", LiteRtTarget: ", LiteRT", OpenVinoTarget: ", for OpenVINO",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,14 @@ class Form:
         """As tables show it."""
         shown = FLOAT if self.part == "nothing" else f"int8 {self.part}"
         shown = shown if self.kernels == ANY else f"{shown}, {self.kernels.upper()}"
-        return shown if self.kind is OnnxTarget else f"{shown}, LiteRT"
+        return f"{shown}{_SHOWN[self.kind]}"
 
     @property
     def file(self) -> str:
         """Of the artifact."""
         kernels = "" if self.kernels == ANY else f"-{self.kernels}"
-        return f"{self.part.replace(' ', '-')}{kernels}{self.kind.suffix}"
+        of = "-openvino" if self.kind is OpenVinoTarget else ""  # whose files have ONNX's suffix
+        return f"{self.part.replace(' ', '-')}{kernels}{of}{self.kind.suffix}"
 
     def recipe(self, network: Network) -> Recipe:
         """For a folded and calibrated network."""
@@ -83,6 +90,8 @@ PARTS = ("nothing", "all but outputs", "all", *REGIONS)
 FORMS = tuple(Form(part, kind) for part in PARTS for kind in (OnnxTarget, LiteRtTarget))
 if "amx_int8" in machine()["features"]:
     FORMS += (Form("all but outputs", kernels="amx"),)
+# Beside FORMS, since it needs an extra: there the outputs' layers too are multiplied on integers.
+FOR_OPENVINO = Form("all but outputs", OpenVinoTarget)
 
 Facts = Mapping[str, Any]  # what was found when an artifact was made
 
@@ -93,12 +102,13 @@ def data() -> Dataset:
 
 
 def make_ours(noise: Dataset, folder: Path, progress: Progress) -> Iterator[tuple[Variant, Facts]]:
-    """Every one of FORMS, verified as any export."""
-    stored = {form: (folder / form.file).with_suffix(f"{form.kind.suffix}.json") for form in FORMS}
+    """Every one of FORMS, and what is for OpenVINO where that is; verified as any export."""
+    forms = FORMS if missing(OpenVinoTarget.needs) else (*FORMS, FOR_OPENVINO)
+    stored = {form: (folder / form.file).with_suffix(f"{form.kind.suffix}.json") for form in forms}
     if not all(path.is_file() for path in stored.values()):
         network = _calibrated(noise, progress)
         for done, (form, path) in enumerate(stored.items()):
-            progress("exporting", done, len(FORMS))
+            progress("exporting", done, len(forms))
             if not path.is_file():
                 store.write_json(path, _export(form, network, noise, folder / form.file))
     for form, path in stored.items():

@@ -16,6 +16,7 @@ PUBLIC = {
     "INT8": "edgewise.quant.scheme",
     "LiteRtTarget": "edgewise.targets.tflite.target",
     "OnnxTarget": "edgewise.targets.onnx.target",
+    "OpenVinoTarget": "edgewise.targets.openvino.target",
     "PRESETS": "edgewise.presets",
     "Preprocessing": "edgewise.data.preprocess",
     "Quantize": "edgewise.steps.quantize",

@@ -22,7 +22,7 @@ _STORED = {  # last step -> what it does
     "half": "Half precision halves the file",
     "weight-only": "Storing weights as integers shrinks the file",
 }
-_RUNTIMES = {"onnxruntime": "ONNX Runtime", "litert": "LiteRT"}
+_RUNTIMES = {"onnxruntime": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO"}
 
 
 def explain(

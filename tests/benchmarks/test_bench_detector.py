@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch.nn.functional as F
 from benchmarks.beside import WithWeights
-from benchmarks.detector_artifacts import FORMS, Form
+from benchmarks.detector_artifacts import FOR_OPENVINO, FORMS, Form
 from benchmarks.detector_promises import Figures
 from torch import Tensor, nn
 
@@ -115,7 +115,7 @@ def small(tiny_data: Dataset) -> Network:
     return Calibrate().apply(network, tiny_data.split("calibration"), silent)
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda one: one.name)
+@pytest.mark.parametrize("form", [*FORMS, FOR_OPENVINO], ids=lambda one: one.name)
 def test_what_is_on_integers_is_what_the_name_says(
     form: Form, small: Network, tiny_data: Dataset
 ) -> None:
@@ -138,6 +138,11 @@ def test_a_form_for_one_processor_is_a_row_of_its_own_where_that_processor_is() 
     assert (amx.name, amx.file) == ("int8 all but outputs, AMX", "all-but-outputs-amx.onnx")
     assert plain in FORMS
     assert (amx in FORMS) == ("amx_int8" in machine()["features"])
+
+
+def test_every_form_has_a_name_and_a_file_of_its_own() -> None:
+    forms = [*FORMS, FOR_OPENVINO]
+    assert len({one.name for one in forms}) == len({one.file for one in forms}) == len(forms)
 
 
 def test_large_images_come_one_at_a_time() -> None:

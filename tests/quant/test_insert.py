@@ -85,11 +85,21 @@ def test_the_image_and_the_answer_keep_eight_bits_and_the_rest_gets_what_was_ask
     assert {m.kind.bits for m in layers if isinstance(m, QuantizedLayer)} == {4}
 
 
-def test_a_symmetric_profile_has_its_zero_points_in_the_middle(calibrated: Network) -> None:
+def test_a_symmetric_profile_has_zero_at_code_zero_and_no_code_for_what_never_comes(
+    calibrated: Network,
+) -> None:
     runtime = replace(ONNX_RUNTIME, symmetric=True, signed=True)
-    made = quantizers(inserted(calibrated, runtime, INT8, "min-max"))
-    assert {float(quantizer.zero_point) for quantizer in made.values()} == {0.0}
-    assert {quantizer.kind.name for quantizer in made.values()} == {"int8"}
+    network = inserted(calibrated, runtime, INT8, "min-max")
+    kinds = set()
+    for node in network.module.graph.nodes:
+        quantizer = module_of(network.module, node)
+        if isinstance(quantizer, FakeQuantize):
+            seen = network.ranges[node.all_input_nodes[0].name]
+            assert float(quantizer.zero_point) == 0
+            assert quantizer.kind.signed == (seen.low < 0)
+            assert max(-seen.low, seen.high) == pytest.approx(quantizer.bounds[1], rel=1e-6)
+            kinds.add(quantizer.kind.name)
+    assert kinds == {"int8", "uint8"}
 
 
 def test_members_of_one_group_share_one_quantizer_that_covers_all(

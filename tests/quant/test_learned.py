@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgewise.errors import RecipeError
 from edgewise.graph.layer import Form, WeightedLayer
-from edgewise.quant.affine import affine_parameters
+from edgewise.quant.affine import affine_parameters, symmetric_parameters
 from edgewise.quant.fake import BIAS_LIMIT
 from edgewise.quant.learned import (
     FLOOR,
@@ -143,6 +143,20 @@ def test_the_straight_through_method_follows_what_it_sees() -> None:
         made(torch.linspace(-2.0, 6.0, 64).view(4, 16))
     low, high = made.frozen().bounds
     assert (low, high) == pytest.approx((-2.0, 6.0), abs=0.05)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_symmetric_quantizer_keeps_zero_at_code_zero(method: str) -> None:
+    kind = IntType(8, signed=True)
+    scale, zero = symmetric_parameters(-1.0, 2.0, kind)
+    made = LearnedQuantizer(kind, scale, zero, Learning(method), symmetric=True)
+    assert "zero_point" not in {name for name, _ in made.named_parameters()}
+    made.train()
+    for _ in range(2000 if method == "ste" else 1):
+        made(torch.linspace(-6.0, 2.0, 64).view(4, 16))
+    assert float(made.frozen().zero_point) == 0
+    if method == "ste":
+        assert made.frozen().bounds[1] == pytest.approx(6.0, abs=0.05)
 
 
 def test_a_range_may_come_from_the_first_batch() -> None:

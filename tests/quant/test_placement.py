@@ -11,7 +11,7 @@ from edgewise.errors import UnsupportedOpError, UsageError
 from edgewise.graph.capture import capture
 from edgewise.graph.network import Network, operation
 from edgewise.quant.placement import COMPUTE, PASS, Placement, place
-from edgewise.quant.profiles import ONNX_RUNTIME, PROFILES, profile
+from edgewise.quant.profiles import ONNX_RUNTIME, OPENVINO, PROFILES, profile
 
 
 def shown(network: Network, placement: Placement) -> list[tuple[str, str]]:
@@ -45,6 +45,31 @@ def test_what_only_moves_values_never_gets_a_quantizer(
     kinds = {operation(tiny_network.module, node) for node in placement.groups}
     assert not kinds & PASS
     assert len(placement.layers) == len(list(tiny_network.layers()))
+
+
+class Sum(nn.Module):
+    """Two branches that are added, one of them a layer with an activation, and averaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        one = F.leaky_relu(self.one(images))
+        return F.relu(F.avg_pool2d(one + F.leaky_relu(self.two(one)), 2))
+
+
+def test_what_is_added_comes_as_it_is_where_the_runtime_takes_it_so() -> None:
+    network = capture(Sum(), natural((3, 8, 8)))
+    assert [kind for kind, _ in shown(network, place(network, ONNX_RUNTIME))] == [
+        "input", "conv2d", "leaky_relu", "conv2d", "leaky_relu", "add", "relu",
+    ]  # fmt: skip
+    # The first branch has two readers, and what averages codes gives codes.
+    assert [kind for kind, _ in shown(network, place(network, OPENVINO))] == [
+        "input", "leaky_relu", "add", "avg_pool2d", "relu",
+    ]  # fmt: skip
+    kept = place(network, OPENVINO, ("add",))
+    assert ("leaky_relu", "") in [(kind, "") for kind, _ in shown(network, kept)]
 
 
 def test_a_layer_read_twice_is_quantized_before_its_activation() -> None:

@@ -23,6 +23,7 @@ from edgewise.steps.material import Material
 from edgewise.steps.qat import GENTLE, Qat
 from edgewise.steps.quantize import Quantize
 from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.openvino.target import OpenVinoTarget
 from edgewise.targets.target import Target
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.training.evaluate import evaluate
@@ -43,7 +44,12 @@ def state(network: Network) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(
     ("target", "method"),
-    [*((OnnxTarget(), method) for method in METHODS), (LiteRtTarget(), "lsq")],
+    [
+        *((OnnxTarget(), method) for method in METHODS),
+        (LiteRtTarget(), "lsq"),
+        (OpenVinoTarget(), "lsq"),
+        (OpenVinoTarget(), "ste"),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 @pytest.mark.parametrize("name", ["plain", "residual", "depthwise", "leaky"])
@@ -51,6 +57,8 @@ def test_every_network_is_trained_and_written_as_it_was_scored(
     target: Target, method: str, name: str, captured: Callable[[str], Network],
     material: Material, tiny_images: Tensor, tmp_path: Path,
 ) -> None:  # fmt: skip
+    if target.needs is not None:
+        pytest.importorskip(target.needs)
     tiny_network = captured(name)
     step = Qat(Scheme(4, 4), method, SHORT, profile=target.profile)
     trained = step.train(tiny_network, material, silent)

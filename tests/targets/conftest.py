@@ -4,13 +4,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from target_kinds import CASES, KINDS, Case, Exported, Kind, Plant, case_name
+from target_kinds import CASES, KINDS, Case, Exported, Kind, Plant, case_name, is_absent
 from torch import Tensor
 
 from edgewise.data.dataset import Dataset
 from edgewise.graph.network import Network
 from edgewise.recipe import Compressed, Recipe
 from edgewise.targets.target import Export
+
+
+@pytest.fixture(autouse=True)
+def _installed(request: pytest.FixtureRequest) -> None:
+    """Skips what needs an extra that is not here."""
+    spec = getattr(request.node, "callspec", None)
+    for given in spec.params.values() if spec else ():
+        kind = given[0] if isinstance(given, tuple) and given else given
+        if isinstance(kind, Kind) and is_absent(kind):
+            pytest.skip(f"needs the extra [{kind.target.needs}]")
 
 
 @pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name)
@@ -40,7 +50,7 @@ def exported(
         if key not in known:
             placed = kind.place(recipe)
             made = placed.apply(captured(name), tiny_data.split("calibration"))
-            path = folder / f"{name}-{recipe.name}{kind.target.suffix}"
+            path = folder / f"{kind.name}-{name}-{recipe.name}{kind.target.suffix}"
             known[key] = made, made.export(kind.target, path, tiny_images)
         return known[key]
 
@@ -54,8 +64,8 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     def planted(kind: Kind, change: Callable[[Any], None]) -> None:
         real = kind.module.write
 
-        def writing(*given: Any) -> Any:
-            written = real(*given)
+        def writing(network: Network, *given: Any) -> Any:
+            written = real(network, *given)
             change(written.model)
             return written
 

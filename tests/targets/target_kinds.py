@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,9 @@ from edgewise.steps.store_weights import StoreWeights
 from edgewise.targets.onnx import session as onnx_session
 from edgewise.targets.onnx import target as onnx_module
 from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.openvino import session as openvino_session
+from edgewise.targets.openvino import target as openvino_module
+from edgewise.targets.openvino.target import OpenVinoTarget
 from edgewise.targets.target import Export, Target
 from edgewise.targets.tflite import session as litert_session
 from edgewise.targets.tflite import target as tflite_module
@@ -103,6 +107,21 @@ def _load_tflite_plainly(path: Path) -> Run:
     return _load_tflite(path, xnnpack=False)
 
 
+def _load_openvino(path: Path) -> Run:
+    """One image at a time, as the runtime is used."""
+    model = onnx.load(path)
+    return lambda images: openvino_session.run(model, images.numpy()).outputs[0]
+
+
+def _openvino_on_codes(path: Path) -> bool:
+    """What reads floats makes codes of the image."""
+    model = onnx.load(path)
+    shape = [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]
+    found = openvino_session.run(model, np.zeros((1, *shape[1:]), np.float32)).operators
+    computing = [one for one in found if one.kind not in ("Input", "Output", "Reorder", "Reshape")]
+    return [one.on_integers for one in computing] == [False, *[True] * (len(computing) - 1)]
+
+
 def _onnx_on_codes(path: Path) -> bool:
     """One conversion at the input and one at the output."""
     graph = onnx_session.optimized(onnx.load(path), path.parent).graph
@@ -126,8 +145,17 @@ TFLITE = Kind(
     (FLOAT32, FP16, INT8_WEIGHTS, INT8_DYNAMIC, INT8, W4A8, W4A4),
     _load_tflite, _load_tflite_plainly, _tflite_on_codes, _multiply_tflite_scale,
 )  # fmt: skip
-KINDS = (ONNX, TFLITE)
+OPENVINO = Kind(
+    OpenVinoTarget(), openvino_module, (FLOAT32, FP16, INT8_WEIGHTS, INT8, W4A8, W4A4),
+    _load_openvino, _load_onnx_plainly, _openvino_on_codes, _multiply_onnx_scale,
+)  # fmt: skip
+KINDS = (ONNX, TFLITE, OPENVINO)
 CASES: tuple[Case, ...] = tuple((kind, recipe) for kind in KINDS for recipe in kind.recipes)
+
+
+def is_absent(kind: Kind) -> bool:
+    """Whether what checks its artifacts is an extra that is not installed."""
+    return kind.target.needs is not None and find_spec(kind.target.needs) is None
 
 
 def case_name(case: Case) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import onnx_operations
+import openvino_operations
 import pytest
 import tflite_operations
 import torch
-from target_kinds import ONNX, TFLITE, Kind
+from target_kinds import ONNX, OPENVINO, TFLITE, Kind
 from target_networks import Between
 from target_operations import CONVOLUTIONS, Entry, Operations
 from target_recipes import narrow
@@ -20,7 +21,8 @@ from edgewise.graph.capture import capture
 from edgewise.graph.network import Network
 from edgewise.presets import FLOAT32, INT8
 
-OF = {ONNX: onnx_operations.OPERATIONS, TFLITE: tflite_operations.OPERATIONS}
+OF = {ONNX: onnx_operations.OPERATIONS, TFLITE: tflite_operations.OPERATIONS,
+      OPENVINO: openvino_operations.OPERATIONS}  # fmt: skip
 FEW = (
     "relu6", "hardtanh", "twice", "max_pool2d", "pad", "gate", "chunk", "cat, relu", "add",
     "classifier",

@@ -20,6 +20,7 @@ from edgewise.graph.network import Network
 from edgewise.presets import FLOAT32, INT8, INT8_DYNAMIC, INT8_WEIGHTS
 from edgewise.recipe import Compressed, Recipe
 from edgewise.targets.onnx import session
+from edgewise.targets.onnx.builder import Dialect
 from edgewise.targets.onnx.inspect import inspect_artifact
 from edgewise.targets.onnx.kernels import AMX, KERNELS_KEY
 from edgewise.targets.onnx.target import OnnxTarget
@@ -62,7 +63,7 @@ def weights(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto, onn
 )
 def test_deep_layers_are_moved_by_one_code_and_compute_the_same(geometry: dict[str, int]) -> None:
     network = compressed(one(DEEP, **geometry)).network
-    plain, moved = write(network), write(network, AMX)
+    plain, moved = write(network), write(network, Dialect(kernels=AMX))
     expected = {name: layer.weight_codes.numpy() for name, layer in
                 quantized_layers(network).items()}  # fmt: skip
     found = {name: (numpy_helper.to_array(codes), numpy_helper.to_array(zero)) for
@@ -93,14 +94,14 @@ OTHERS: dict[str, tuple[Make, Recipe]] = {
 def test_other_layers_are_left_alone(name: str) -> None:
     make, recipe = OTHERS[name]
     network = compressed(make(), recipe).network
-    assert write(network, AMX).model.graph == write(network).model.graph
+    assert write(network, Dialect(kernels=AMX)).model.graph == write(network).model.graph
 
 
 def test_a_layer_with_no_code_to_spare_is_left_alone() -> None:
     network = compressed(one(DEEP)).network
     deep = max(quantized_layers(network).values(), key=lambda layer: layer.weight_codes.numel())
     deep.weight_codes.view(-1)[0] = -128
-    assert write(network, AMX).model.graph == write(network).model.graph
+    assert write(network, Dialect(kernels=AMX)).model.graph == write(network).model.graph
 
 
 def test_the_artifact_is_verified_and_says_what_it_is_for(tmp_path: Path) -> None:

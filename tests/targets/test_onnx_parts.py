@@ -22,6 +22,7 @@ from edgewise.quant.scheme import IntType
 from edgewise.recipe import Compressed, Recipe
 from edgewise.targets.onnx import parts, session
 from edgewise.targets.onnx.audit import audit
+from edgewise.targets.onnx.builder import Dialect
 from edgewise.targets.onnx.inspect import inspect_artifact
 from edgewise.targets.onnx.kernels import AMX, PLAIN
 from edgewise.targets.onnx.target import OnnxTarget
@@ -98,7 +99,7 @@ def answers(written: Written, values: Tensor) -> list[Any]:
 @pytest.mark.parametrize("name", CASES)
 def test_codes_are_those_of_the_plain_form_to_the_bit(name: str) -> None:
     network = compressed(*CASES[name]).network
-    written, expected = write(network), write(network, PLAIN)
+    written, expected = write(network), write(network, Dialect(kernels=PLAIN))
     assert [len(each) for each in written.parts.values()] == [2 if name == "at the end" else 3]
     assert not expected.parts
     values = images(network)
@@ -110,7 +111,7 @@ def test_codes_are_those_of_the_plain_form_to_the_bit(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_layer_is_one_layer_on_integers(name: str, tmp_path: Path) -> None:
     made = compressed(*CASES[name])
-    plain = write(made.network, PLAIN)
+    plain = write(made.network, Dialect(kernels=PLAIN))
     export = made.export(OnnxTarget(), tmp_path / "m.onnx", images(made.network))
     assert export.worst == 0
     optimized = session.optimized(plain.model, tmp_path)
@@ -151,7 +152,7 @@ def test_no_part_may_run_in_float(tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", [FLOAT32, INT8_WEIGHTS, INT8_DYNAMIC], ids=lambda one: one.name)
 def test_layers_without_codes_on_both_sides_are_left_alone(recipe: Recipe) -> None:
     network = compressed(Large(nn.ReLU()), recipe).network
-    assert write(network).model == write(network, PLAIN).model
+    assert write(network).model == write(network, Dialect(kernels=PLAIN)).model
 
 
 @pytest.mark.usefixtures("small_cache")
@@ -159,7 +160,7 @@ def test_weights_laid_out_for_amx_stay_together(monkeypatch: pytest.MonkeyPatch)
     network = compressed(nn.Sequential(nn.Conv2d(4, 128, 1), nn.Conv2d(128, 64, 3)), INT8).network
     monkeypatch.setattr(parts, "_TOGETHER", 32)
     assert len(write(network).parts) == 1
-    assert not write(network, AMX).parts
+    assert not write(network, Dialect(kernels=AMX)).parts
 
 
 def quantized(shape: tuple[int, ...], kind: str = "conv2d", groups: int = 1) -> QuantizedLayer:

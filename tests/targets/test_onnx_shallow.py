@@ -16,6 +16,7 @@ from edgewise.graph.network import Network
 from edgewise.presets import INT8
 from edgewise.recipe import Compressed, Recipe
 from edgewise.targets.onnx import session
+from edgewise.targets.onnx.builder import Dialect
 from edgewise.targets.onnx.inspect import inspect_artifact
 from edgewise.targets.onnx.kernels import PLAIN
 from edgewise.targets.onnx.shallow import OVERLAID
@@ -69,7 +70,7 @@ def images(network: Network, count: int = 3) -> Tensor:
 
 def plain(network: Network) -> Written:
     """As it is written where no convolution has another form."""
-    return write(network, PLAIN)
+    return write(network, Dialect(kernels=PLAIN))
 
 
 def overlaid(written: Written) -> list[str]:

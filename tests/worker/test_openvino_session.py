@@ -66,6 +66,19 @@ def test_evaluation_gives_every_image_its_output(
     np.testing.assert_allclose(found, expected(artifact, CONTRACT.apply(stored)), atol=1e-4)
 
 
+def test_it_tells_what_it_executes_and_others_say_that_they_do_not(make_onnx: Make) -> None:
+    artifact = make_onnx()
+    np.savez("in.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
+    asked = job("explain", artifact, images="in.npz", contract=CONTRACT.to_json())
+    answer = modes.perform(asked)
+    assert answer["shapes"] == modes.perform({**asked, "mode": "evaluate"})["shapes"]
+    kinds = [one["kind"] for one in answer["operators"]]
+    assert (kinds[0], kinds[-1]) == ("Input", "Output")
+    assert all(set(one) == {"kind", "precision", "kernel", "layers"} for one in answer["operators"])
+    with pytest.raises(WorkerError, match="onnxruntime does not tell which operators"):
+        modes.perform({**asked, "runtime": "onnxruntime"})
+
+
 @pytest.mark.parametrize("mode", ["latency", "memory"])
 def test_it_is_measured_like_any_other(make_onnx: Make, mode: str) -> None:
     answer = modes.perform(job(mode, make_onnx()))

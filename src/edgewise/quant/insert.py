@@ -114,5 +114,9 @@ def _quantizer(
     low, high = method(merged, kind.bits)
     if low == high == 0 and given.profile.unseen is not None:
         high = given.profile.unseen * (kind.high - kind.low)
-    parameters = symmetric_parameters if given.profile.symmetric else affine_parameters
-    return given.quantizer(kind, *parameters(low, high, kind))
+    if not given.profile.symmetric:
+        return given.quantizer(kind, *affine_parameters(low, high, kind))
+    if low >= 0:  # then zero is the lowest code, and no code stands for what never comes
+        kind = IntType(kind.bits, signed=False)
+        return given.quantizer(kind, *affine_parameters(low, high, kind))
+    return given.quantizer(kind, *symmetric_parameters(low, high, kind))

@@ -68,17 +68,25 @@ class LearnedQuantizer(FakeQuantize):
     range: Tensor
 
     def __init__(
-        self, kind: IntType, scale: Tensor, zero_point: Tensor, learning: Learning
+        self,
+        kind: IntType,
+        scale: Tensor,
+        zero_point: Tensor,
+        learning: Learning,
+        symmetric: bool = False,
     ) -> None:
+        """symmetric: the zero point stays where it is."""
         super().__init__(kind, scale, zero_point)
         self.learning = learning
+        self.symmetric = symmetric
         self.passes = False  # where a placement leaves this tensor in float
         self.register_buffer("fresh", torch.tensor(False))  # the first batch sets the range
         self.register_buffer("first_scale", scale.clone())
         if learning.method != "ste":
             del self._buffers["scale"]
             self.scale = StepSize(scale.clone())
-            if float(zero_point) != kind.low:  # where zero is the lowest code it stays
+            # Where zero is the lowest code it stays.
+            if float(zero_point) != kind.low and not symmetric:
                 del self._buffers["zero_point"]
                 self.zero_point = StepSize(zero_point.clone())
         else:
@@ -141,6 +149,10 @@ class LearnedQuantizer(FakeQuantize):
         low, high = torch.aminmax(values)
         seen = torch.stack([low.float().clamp(max=0.0), high.float().clamp(min=0.0)])
         ends.lerp_(seen, _MOMENTUM)
+        if self.symmetric:
+            reach = self.kind.high - self.zero_point
+            self.scale.copy_((ends.abs().max() / reach).clamp_min(1e-12))
+            return
         steps = self.kind.high - self.kind.low
         self.scale.copy_(((ends[1] - ends[0]) / steps).clamp_min(1e-12))
         zero = torch.round(self.kind.low - ends[0] / self.scale)

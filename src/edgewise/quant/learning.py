@@ -30,7 +30,8 @@ def owned(network: Network) -> Network:
 
 def prepare(network: Network, insertion: Insertion, learning: Learning) -> Network:
     """Put learned quantizers into a calibrated float network that may be changed, in place."""
-    quantizer = partial(LearnedQuantizer, learning=learning)
+    symmetric = insertion.profile.symmetric
+    quantizer = partial(LearnedQuantizer, learning=learning, symmetric=symmetric)
     layer = partial(LearnedLayer, learning=learning)
     insert(network, replace(insertion, quantizer=quantizer, layer=layer))
     if learning.placement == "every-output":

@@ -87,7 +87,8 @@ def place(network: Network, profile: Profile, keep_float: tuple[str, ...] = ()) 
         if kinds[node] in profile.shared:
             for other in inputs:
                 sets.join(other, node)
-    roots = {_end(_root(node, kinds), kinds, profile) for node in needed}
+    adding = {node for node in active if kinds[node] in profile.unrounded}
+    roots = {_end(_root(node, kinds), kinds, profile, adding) for node in needed}
     names: dict[fx.Node, str] = {}
     groups = {}
     for node in kinds:
@@ -182,14 +183,20 @@ def _is_activation(node: fx.Node) -> bool:
     return bool(node.meta.get("floating")) and node.op != "get_attr"
 
 
-def _end(node: fx.Node, kinds: Mapping[fx.Node, str], profile: Profile) -> fx.Node:
-    """The activation that the runtime computes with the node, which then is what is quantized; the
-    node itself where there is none.
+def _end(
+    node: fx.Node, kinds: Mapping[fx.Node, str], profile: Profile, unrounded: Collection[fx.Node]
+) -> fx.Node:
+    """What the runtime computes with the node and without rounding in between, such as an
+    activation, which then is what is quantized; the node itself where there is nothing.
+
+    unrounded: operations that take what was computed for them alone as it is.
     """
+    alone = profile.shared | profile.closed
     while len(node.users) == 1:
         (reader,) = node.users
-        fusible = kinds[node] in COMPUTE | WEIGHTED and kinds[node] not in profile.shared
-        if not fusible or kinds[reader] not in profile.fused:
+        fusible = kinds[node] in COMPUTE | WEIGHTED and kinds[node] not in alone
+        taken = kinds[reader] in profile.fused or reader in unrounded
+        if not fusible or not taken:
             break
         node = reader
     return node

@@ -46,7 +46,7 @@ def layer_noise(reference: Network, quantized: Network, images: Tensor) -> tuple
         layer = module_of(quantized.module, node)
         if isinstance(layer, QuantizedLayer):
             end = end_of(quantized.module, node)
-            truth = floats.values[_float_name(end)]
+            truth = floats.values[_float_name(quantized.module, end)]
             alone = _alone(quantized.module, node, floats.values)
             found.append(
                 LayerNoise(
@@ -74,9 +74,10 @@ class _Values(fx.Interpreter):
         return result
 
 
-def _float_name(end: fx.Node) -> str:
-    """The name in the float network of what a quantizer rounds."""
-    return end.all_input_nodes[0].name if end.op == "call_module" else end.name
+def _float_name(module: fx.GraphModule, end: fx.Node) -> str:
+    """The name in the float network of what a quantizer rounds, or of what none follows."""
+    rounds = isinstance(module_of(module, end), FakeQuantize)
+    return end.all_input_nodes[0].name if rounds else end.name
 
 
 def _alone(module: fx.GraphModule, node: fx.Node, floats: dict[str, Tensor]) -> Tensor:

@@ -11,8 +11,9 @@ from edgewise.graph.network import Network, module_of, operation
 from edgewise.graph.regions import region_of
 from edgewise.quant.fake import FakeQuantize, QuantizedLayer
 from edgewise.quant.placement import COMPUTE, PASS
+from edgewise.quant.profiles import PROFILES
 
-_CLIPS = ("relu", "relu6", "hardtanh")
+_FUSED = frozenset[str]().union(*(one.fused for one in PROFILES.values()))
 REST = "(rest)"
 
 
@@ -75,12 +76,12 @@ def by_region(quantized: Network) -> tuple[Part, ...]:
 
 
 def end_of(module: fx.GraphModule, node: fx.Node) -> fx.Node:
-    """The quantizer after a layer, past a fused activation; the layer itself if there is none."""
+    """The quantizer after a layer, past a fused activation; the last before it if there is none."""
     current = node
     while len(current.users) == 1 and not isinstance(module_of(module, current), FakeQuantize):
         (reader,) = current.users
-        clips = operation(module, reader) in _CLIPS
-        if not clips and not isinstance(module_of(module, reader), FakeQuantize):
+        fused = operation(module, reader) in _FUSED
+        if not fused and not isinstance(module_of(module, reader), FakeQuantize):
             break
         current = reader
     return current

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgewise.data.preprocess import Preprocessing
@@ -9,22 +10,33 @@ from edgewise.errors import ModelError, UsageError
 from edgewise.targets.metadata import Texts, contract_in, decoder_in
 from edgewise.targets.onnx.kernels import KERNELS as KERNELS
 from edgewise.targets.onnx.target import OnnxTarget
+from edgewise.targets.openvino.target import OpenVinoTarget
 from edgewise.targets.target import ANY, Target
 from edgewise.targets.tflite.target import LiteRtTarget
 from edgewise.tasks.detection.decoder import Decoder
 from edgewise.worker.job import WorkerError
 from edgewise.worker.packed import SUFFIX, unpack
 
-TARGETS: Mapping[str, type[Target]] = {kind.name: kind for kind in (OnnxTarget, LiteRtTarget)}
+# Of those that write files of one suffix, the first reads them.
+_ALL = (OnnxTarget, LiteRtTarget, OpenVinoTarget)
+TARGETS: Mapping[str, type[Target]] = {kind.name: kind for kind in _ALL}
 
 
 def target(name: str, kernels: str = ANY) -> Target:
-    """The target of that name; raises UsageError when there is none, or none for such kernels."""
+    """The target of that name; raises UsageError when there is none, none for such kernels, or its
+    runtime is absent.
+    """
     if name not in TARGETS:
         raise UsageError(f"there is no target '{name}'; known: {', '.join(TARGETS)}.")
+    kind = TARGETS[name]
+    if kind.needs is not None and find_spec(kind.needs) is None:
+        raise UsageError(
+            f"target '{name}' checks every artifact in {kind.needs}, which is not installed; "
+            f"install it as in `pip install 'edgewise[{kind.needs}]'`, or choose another target."
+        )
     if kernels == ANY:
-        return TARGETS[name]()
-    if TARGETS[name] is not OnnxTarget:
+        return kind()
+    if kind is not OnnxTarget:
         raise UsageError(
             f"target '{name}' has one form of weights, for any processor, and none for "
             f"'{kernels}'; choose --target {OnnxTarget.name}, or leave --kernels out."
@@ -67,5 +79,5 @@ def target_of(artifact: Path) -> Target:
     for kind in TARGETS.values():
         if name.endswith(kind.suffix):
             return kind()
-    known = ", ".join(kind.suffix for kind in TARGETS.values())
+    known = ", ".join(dict.fromkeys(kind.suffix for kind in TARGETS.values()))
     raise UsageError(f"{artifact} is no artifact by its name; known are {known}.")

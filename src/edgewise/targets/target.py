@@ -145,14 +145,16 @@ class Verified:
 class Target(ABC):
     """Writes artifacts of one format for one runtime.
 
-    name: on the command line; runtime: what executes it; profile: of quantizer placement; kernels:
-    of which processor the fastest ones take its weights as they are laid out, or of `any`.
+    name: on the command line; runtime: what executes it; profile: of quantizer placement; needs:
+    the extra, and its package, that artifacts are checked with; kernels: of which processor the
+    fastest ones take its weights as they are laid out, or of `any`.
     """
 
     name: str
     runtime: str
     profile: str
     suffix: str
+    needs: str | None = None
     kernels: str = ANY
 
     def export(self, network: Network, path: Path, images: torch.Tensor) -> Export:

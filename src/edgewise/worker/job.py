@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-MODES = ("latency", "memory", "evaluate", "facts")
+MODES = ("latency", "memory", "evaluate", "explain", "facts")
 
 
 class WorkerError(Exception):
@@ -89,8 +89,8 @@ class Job:
             raise WorkerError(f"no mode '{self.mode}'; there are {', '.join(MODES)}.")
         if self.mode in ("latency", "memory") and self.protocol is None:
             raise WorkerError(f"mode {self.mode} needs a protocol.")
-        if self.mode == "evaluate" and not (self.images and self.output):
-            raise WorkerError("mode evaluate needs images and an output name.")
+        if self.mode in ("evaluate", "explain") and not (self.images and self.output):
+            raise WorkerError(f"mode {self.mode} needs images and an output name.")
         if self.mode == "latency" and not self.output:
             raise WorkerError("mode latency needs an output name.")
         if (self.decoder is None) != (self.suppression is None):

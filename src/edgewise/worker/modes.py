@@ -97,6 +97,20 @@ def evaluate(job: Job) -> Answer:
 
     With a decoder the objects found: rows of image, class, score, left, top, right, bottom.
     """
+    return _evaluated(job)[0]
+
+
+def explain(job: Job) -> Answer:
+    """What evaluate does, and the operators that the runtime then has executed."""
+    answer, session = _evaluated(job)
+    operators = getattr(session, "operators", None)
+    if operators is None:
+        raise WorkerError(f"{job.runtime} does not tell which operators it executes.")
+    return {**answer, "operators": operators()}
+
+
+def _evaluated(job: Job) -> tuple[Answer, Any]:
+    """The answer, and the session that gave it."""
     digest = _digest(job)
     runtime = _runtime(job.runtime)
     threads = job.protocol.threads if job.protocol else 1
@@ -114,13 +128,14 @@ def evaluate(job: Job) -> Answer:
         else:
             parts.append(_objects(job, outputs, start, len(batch)))
     np.save(job.output, np.concatenate(parts), allow_pickle=False)
-    return {
+    answer = {
         "digest": digest,
         "images": len(stored),
         "outputs": list(session.outputs),
         "shapes": shapes,
         "machine": {**facts.machine(), "runtime": job.runtime, "runtime_version": runtime.VERSION},
     }
+    return answer, session
 
 
 def _objects(job: Job, outputs: list[NDArray[Any]], first: int, count: int) -> NDArray[np.float32]:
@@ -162,6 +177,7 @@ _MODES: Mapping[str, Callable[[Job], Answer]] = {
     "latency": latency,
     "memory": memory,
     "evaluate": evaluate,
+    "explain": explain,
     "facts": describe,
 }
 

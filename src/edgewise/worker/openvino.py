@@ -15,6 +15,8 @@ from .job import WorkerError
 
 VERSION = str(openvino.__version__)
 _TYPES = {"f32": np.float32, "f16": np.float16}
+_NOTES = {"kind": "layerType", "precision": "runtimePrecision", "kernel": "primitiveType",
+          "layers": "originalLayersNames"}  # fmt: skip
 
 
 class Session:
@@ -69,6 +71,17 @@ class Session:
             return [np.array(tensor.data) for tensor in tensors]
         except Exception as error:
             raise WorkerError(f"OpenVINO {VERSION} cannot run it: {_line(error)}") from error
+
+    def operators(self) -> list[dict[str, str]]:
+        """What the compiled graph executes, in order, without constants.
+
+        kind: of operation; precision: that it computes in; kernel: the plugin's; layers: names of
+        the model's operations that it stands for, separated by commas.
+        """
+        graph = self._request.get_compiled_model().get_runtime_model()
+        notes = [node.get_rt_info() for node in graph.get_ordered_ops()]
+        told = [{name: str(note[key].value) for name, key in _NOTES.items()} for note in notes]
+        return [one for one in told if one["kind"] != "Const"]
 
     def _compile(self, shape: Any) -> None:
         """For one shape alone: integer kernels of an open one take a quarter more time."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import fx
+from torch import fx, nn
 
 from edgewise.graph.layer import Form, WeightedLayer
 from edgewise.graph.network import module_of, operation
@@ -79,6 +79,21 @@ def stands_between_codes(module: fx.GraphModule, node: fx.Node) -> bool:
         if operation(module, node) not in _BOUNDS:
             return False
     return False
+
+
+def is_bare_product(node: fx.Node, layer: QuantizedLayer) -> bool:
+    """Whether a layer is an integer matrix product without a bias."""
+    is_product = layer.form.kind == "linear" and layer.bias_codes is None
+    return is_product and len(node.meta["shape"]) == 2
+
+
+def picks_pixels(layer: nn.Module) -> bool:
+    """Whether a layer is an integer convolution of one pixel in some, not of all pixels."""
+    if not isinstance(layer, QuantizedLayer) or layer.form.kind != "conv2d":
+        return False
+    geometry = layer.form.geometry
+    one_pixel = tuple(layer.weight_codes.shape[2:]) == (1, 1) and not any(geometry["padding"])
+    return one_pixel and max(geometry["stride"]) > 1
 
 
 def attributes_of(module: fx.GraphModule, node: fx.Node, form: Form) -> dict[str, Any]:

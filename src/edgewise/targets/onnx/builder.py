@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper
 
 from edgewise.errors import ExportError
 from edgewise.targets.onnx.packing import Packing, pack
+from edgewise.targets.target import ANY
 
 OPSET = 21
 IR_VERSION = 10  # what opset 21 came with: older runtimes refuse a newer one
@@ -20,10 +22,27 @@ _LARGEST = 2**31 - 1  # of a protobuf message
 Array = NDArray[Any] | np.generic
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """What the runtime that reads a model wants.
+
+    least_bits: of the narrowest type that codes are stored in; apart: integer matrix products
+    without a bias must not be joined to others; picked: integer convolutions of one pixel are given
+    the pixels that their stride would pick; kernels: for which processor's weights are laid out,
+    see edgewise.targets.onnx.kernels.
+    """
+
+    least_bits: int = 2
+    apart: bool = False
+    picked: bool = False
+    kernels: str = ANY
+
+
 class Builder:
     """Nodes and initializers with unique names, in the order they were added."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect | None = None) -> None:
+        self.dialect = dialect or Dialect()
         # Filled in place: the helpers that assemble a model copy every weight at each level.
         self._model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="edgewise")
         self._model.opset_import.add(domain="", version=OPSET)

@@ -25,19 +25,25 @@ def check_codes(
     return compare_codes(network, written.codes, _codes_reader(written), images)
 
 
-def _codes_reader(written: Written) -> Read:
-    """Reads codes from the model with those tensors as further outputs."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(written.model)
-    kinds = {init.name: init.data_type for init in probe.graph.initializer}
-    nodes = {output: node for node in probe.graph.node for output in node.output}
+def probe(written: Written) -> tuple[onnx.ModelProto, list[str]]:
+    """The model with its tensors of codes as further outputs, and the names of these."""
+    model = onnx.ModelProto()
+    model.CopyFrom(written.model)
+    kinds = {init.name: init.data_type for init in model.graph.initializer}
+    nodes = {output: node for node in model.graph.node for output in node.output}
     names = list(dict.fromkeys(written.codes.values()))
     for name in names:
         quantize = nodes[name] if nodes[name].op_type != "Clip" else nodes[nodes[name].input[0]]
         kind = kinds.get(quantize.input[2], TensorProto.UINT8)
-        probe.graph.output.append(helper.make_tensor_value_info(name, kind, None))
+        model.graph.output.append(helper.make_tensor_value_info(name, kind, None))
+    return model, names
+
+
+def _codes_reader(written: Written) -> Read:
+    """Reads codes from the model with those tensors as further outputs."""
+    model, names = probe(written)
     run_plain = session.runner(written.model, written.outputs)
-    run_probe = session.runner(probe, [*written.outputs, *names])
+    run_probe = session.runner(model, [*written.outputs, *names])
 
     def read(images: Tensor) -> dict[str, Tensor]:
         batch = images.numpy().astype(np.float32)

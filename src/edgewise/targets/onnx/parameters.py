@@ -90,7 +90,7 @@ def _stepped(
 
 def _weight_codes(builder: Builder, name: str, codes: Any, bits: int) -> str:
     """An int8 tensor of codes, stored in as few bits as ONNX has for them."""
-    packing = find_packing(bits)
+    packing = find_packing(max(bits, builder.dialect.least_bits))
     if packing is None:
         return builder.constant(f"{name}.codes", codes)
     # The runtime widens them once, when it loads. Dequantized as they are, they would keep the

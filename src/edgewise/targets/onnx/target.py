@@ -11,6 +11,7 @@ from edgewise.targets.metadata import Texts
 from edgewise.targets.onnx import session
 from edgewise.targets.onnx.audit import audit
 from edgewise.targets.onnx.boundaries import find_boundaries
+from edgewise.targets.onnx.builder import Dialect
 from edgewise.targets.onnx.check import check_codes, check_output
 from edgewise.targets.onnx.check_dynamic import check_dynamic
 from edgewise.targets.onnx.inspect import inspect_artifact, read_texts
@@ -36,7 +37,7 @@ class OnnxTarget(Target):
         self.kernels = kernels
 
     def verified(self, network: Network, images: torch.Tensor) -> Verified:
-        written = write(network, self.kernels)
+        written = write(network, Dialect(kernels=self.kernels))
         checks: tuple[LayerCheck, ...] = ()
         free_running = 0
         if written.codes:

@@ -28,11 +28,13 @@ from edgewise.targets.onnx.around import (
     attributes_of,
     clips_codes,
     code_bounds_at,
+    is_bare_product,
     pads_convolution,
+    picks_pixels,
     quantizer_after,
     stands_between_codes,
 )
-from edgewise.targets.onnx.builder import INPUT, Builder
+from edgewise.targets.onnx.builder import INPUT, Builder, Dialect
 from edgewise.targets.onnx.dynamic import DynamicTensors, write_dynamic
 from edgewise.targets.onnx.kernels import AMX, KERNELS_KEY, PLAIN, zero_code
 from edgewise.targets.onnx.ops import emit
@@ -45,7 +47,6 @@ from edgewise.targets.onnx.parameters import (
 from edgewise.targets.onnx.parts import count_parts, names_of_parts
 from edgewise.targets.onnx.shallow import Overlay, is_shallow
 from edgewise.targets.onnx.writing import Writing
-from edgewise.targets.target import ANY
 
 
 @dataclass(frozen=True)
@@ -75,27 +76,26 @@ class Written:
 
 
 @torch.no_grad()
-def write(network: Network, kernels: str = ANY) -> Written:
+def write(network: Network, dialect: Dialect | None = None) -> Written:
     """The ONNX model of a network, float, half, with stored weights or quantized.
 
-    kernels: for which processor's the weights are laid out; one of KERNELS, or PLAIN.
-    Raises UnsupportedOpError for an operation that has no ONNX form here, ExportError when the
-    result is not valid.
+    dialect: by default ONNX Runtime's. Raises UnsupportedOpError for an operation that has no ONNX
+    form here, ExportError when the result is not valid.
     """
-    writer = _Writer(network, kernels)
+    writer = _Writer(network, Builder(dialect))
     for node in network.module.graph.nodes:
         writer.visit(node)
     # A range is that of all images in a batch: an answer would depend on what else is in it.
     batch = 1 if writer.dynamic else None
+    kernels = writer.builder.dialect.kernels
     texts = metadata_of(network) | ({KERNELS_KEY: AMX} if kernels == AMX else {})
     model = writer.builder.model(network.contract.shape, writer.outputs, texts, batch)
     return Written(model, writer.codes, writer.layers, writer.dynamic, writer.parts)
 
 
 class _Writer(Writing):
-    def __init__(self, network: Network, kernels: str) -> None:
-        super().__init__(network.module, Builder(), {})
-        self.kernels = kernels
+    def __init__(self, network: Network, builder: Builder) -> None:
+        super().__init__(network.module, builder, {})
         self.half = network.half
         self.codes: dict[str, str] = {}
         self.layers: dict[str, str] = {}
@@ -115,8 +115,10 @@ class _Writer(Writing):
             self.names[node], self.codes[node.name] = pair
         elif isinstance(target, LAYERS):
             layer = self.layers[node.name] = self._layer(node, target)
-            integer = isinstance(target, QuantizedLayer)
-            taken = not integer and stands_between_codes(self.module, node)
+            if isinstance(target, QuantizedLayer):
+                taken = self.builder.dialect.apart and is_bare_product(node, target)
+            else:
+                taken = stands_between_codes(self.module, node)
             self.names[node] = self._kept_float(layer) if taken else layer
         elif isinstance(target, DynamicLayer):
             self.names[node] = self._dynamic(node, target)
@@ -136,8 +138,21 @@ class _Writer(Writing):
             # The same parameters again: the runtime then moves codes and not floats.
             self.names[node], _ = self._pair(f"{node.name}_again", self.names[node], source)
 
+    def _picked(self, node: fx.Node, strides: Sequence[int]) -> str:
+        source = find_source(self.module, node)
+        assert source is not None
+        picked = self.builder.node(
+            "MaxPool",
+            [self.input(node)],
+            f"{node.name}.pixels",
+            kernel_shape=[1, 1],
+            strides=strides,
+        )
+        return self._pair(f"{node.name}.pixels.again", picked, source)[0]
+
     def _kept_float(self, layer: str) -> str:
-        """The result of a float layer between codes, which the runtime leaves in float.
+        """The result of a float layer between codes, which the runtime leaves in float; or of one
+        that is kept apart.
 
         Where it finds a QuantizeLinear after such a layer, it rounds the weights by itself. A leaky
         ReLU of slope 1 changes no value and is computed within the layer, unlike other operations
@@ -167,11 +182,12 @@ class _Writer(Writing):
         return self.builder.node("DequantizeLinear", [quantized, scale, zero], name), quantized
 
     def _layer(self, node: fx.Node, layer: WeightedLayer | QuantizedLayer | StoredLayer) -> str:
-        form, inputs = layer.form, [self.input(node)]
+        form, picks = layer.form, self.builder.dialect.picked and picks_pixels(layer)
+        inputs = [self._picked(node, form.geometry["stride"]) if picks else self.input(node)]
         if isinstance(layer, QuantizedLayer):
             if (written := self._in_fast_form(node, layer)) is not None:
                 return written
-            zero = zero_code(layer, self.kernels)
+            zero = zero_code(layer, self.builder.dialect.kernels)
             inputs += integer_parameters(self.builder, node.name, layer, zero=zero)
         elif isinstance(layer, StoredLayer):
             inputs += stored_parameters(self.builder, node.name, layer)
@@ -183,11 +199,13 @@ class _Writer(Writing):
             return self._matmul(node.name, inputs)
         operator = "Conv" if form.kind == "conv2d" else "ConvTranspose"
         attributes = attributes_of(self.module, node, form)
+        if picks:
+            attributes["strides"] = [1, 1]
         return self.builder.node(operator, inputs, node.name, **attributes)
 
     def _in_fast_form(self, node: fx.Node, layer: QuantizedLayer) -> str | None:
         """The result of a layer that the runtime is faster with in another form than its own."""
-        if self.kernels == PLAIN:
+        if self.builder.dialect.kernels == PLAIN:
             return None
         source = node.all_input_nodes[0]
         if pads_convolution(self.module, source):
@@ -196,7 +214,7 @@ class _Writer(Writing):
             return self._overlaid(node, layer, source)
         count = count_parts(layer, math.prod(node.meta["shape"][2:]))
         after = quantizer_after(self.module, node)
-        if count == 1 or after is None or zero_code(layer, self.kernels):
+        if count == 1 or after is None or zero_code(layer, self.builder.dialect.kernels):
             return None
         return self._in_parts(node, layer, after, count)
 
