@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _exported(kind: Kind, made: Compressed, folder: Path, images: Tensor) -> Export:
-    """The export; where OpenVINO itself crashes, which is an error and no artifact, another case."""
+    """The export; another case where OpenVINO crashes, which leaves an error and no artifact."""
     try:
         return made.export(kind.target, folder / kind.file, images)
     except ExportError as error:
