@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docs import detector, litert, pruning, rounding
+from docs import calibration, detector, litert, pruning, rounding
 from docs.markdown import table, times
 from edgewise import store, units
 
@@ -38,6 +38,7 @@ def page() -> str:
         *pruning.section(),
         *litert.section(),
         *detector.section(),
+        *calibration.section(),
         "## Networks that nobody here wrote (`make zoo`)",
         "Random weights, 224x224, through `edgewise compress file.py:factory --data random "
         "--input-shape 3,224,224 --recipe int8 --target onnx`. *Codes off* is the largest "

@@ -64,8 +64,8 @@ LITERT = Profile(
     unseen=1e-3,  # XNNPACK takes no layer whose sums are 256 times as coarse as its result
 )
 
-# Of a YOLOv3 there, zero points elsewhere cost 40 % more time; to round what is added saves none
-# and costs accuracy. What is fused becomes a part of the convolution; hardsigmoid does not.
+# Zero points elsewhere cost it a kernel of their own; to round what is added saves no time and
+# costs accuracy. What is fused becomes a part of the convolution; hardsigmoid does not.
 OPENVINO = Profile(
     name="openvino",
     signed=True,
