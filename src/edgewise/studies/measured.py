@@ -18,7 +18,8 @@ SLOW = Protocol("hundred", samples=100, seconds=10, cap_s=90,
                 warm_up_count=3, warm_up_s=1, warm_up_cap_s=10)  # fmt: skip
 PROTOCOLS = {one.label: one for one in (QUICK, FULL, SLOW)}
 HEADINGS = (
-    "file", "latency p50", "over the first", "memory of the model", "of the process", "CPU",
+    "file", "latency p50", "images a second", "over the first", "memory of the model",
+    "of the process", "CPU",
 )  # fmt: skip
 
 
@@ -63,6 +64,11 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [_row(one, is_first=one is variants[0]) for one in variants]
 
 
+def rate(latency_s: float) -> str:
+    """Images a second, one after the other."""
+    return f"{1 / latency_s:.3g}"
+
+
 def _row(one: Mapping[str, Any], is_first: bool) -> tuple[str, ...]:
     p50, speed = one["p50_s"], one["speed_up"]
     interval = f"{units.seconds(p50['low'])} to {units.seconds(p50['high'])}"
@@ -71,6 +77,7 @@ def _row(one: Mapping[str, Any], is_first: bool) -> tuple[str, ...]:
         f"ours: {one['name']}",
         units.size(one["size_bytes"]),
         f"{units.seconds(p50['value'])} ({interval})",
+        rate(p50["value"]),
         "" if is_first else times,
         _bytes(one["own_bytes"]),
         _bytes(one["process_bytes"]),

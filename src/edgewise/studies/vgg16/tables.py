@@ -73,7 +73,16 @@ def _measured(one: Finding) -> Table:
     """Times, files and memory; the paper's were of another device and are shown as such."""
     result = one.result
     theirs = [
-        (f"paper, Jetson Nano: {name}", "", f"{ms:g} ms", "", "", f"{mb:g} MB", "")
+        (
+            f"paper, Jetson Nano: {name}",
+            "",
+            f"{ms:g} ms",
+            measured.rate(ms / 1e3),
+            "",
+            "",
+            f"{mb:g} MB",
+            "",
+        )
         for name, ms, mb in PAPER_MEASURED
     ]
     rows = (*theirs, *measured.rows(result))

@@ -10,6 +10,7 @@ from edgewise.data.letterbox import letterboxed
 from edgewise.dispatch import Variant
 from edgewise.graph.averaging import averaging
 from edgewise.graph.capture import capture
+from edgewise.graph.cost import layer_costs
 from edgewise.graph.network import Network
 from edgewise.measure import Inputs
 from edgewise.models.builtin import build
@@ -54,7 +55,8 @@ def measure_exact(data: Dataset, label: str, url: str, name: str, bench: Bench) 
     inputs = Inputs(large.split("test").images.read(0, _TIMED), contract)
     found = measured.take(variants, inputs, label, url, name, bench)
     weights = sum(parameter.numel() for parameter in network.module.parameters())
-    return {**found, "files": files, "parameters": weights}
+    macs = sum(cost.macs for cost in layer_costs(network))
+    return {**found, "files": files, "parameters": weights, "macs": macs}
 
 
 def exact(data: Dataset) -> nn.Module:

@@ -110,19 +110,21 @@ def _classes(floats: Mapping[str, Any], title: str) -> Table:
 def _measured(result: Mapping[str, Any]) -> Table:
     theirs = [
         (f"paper, Raspberry Pi 3B+: {name}", f"{one.size_mb:g} MB", f"{one.latency_s:g} s",
+         measured.rate(one.latency_s),
          f"{TABLE_1['float'].latency_s / one.latency_s:.2f}x" if name != "float" else "",
          "", "", "")
         for name, one in TABLE_1.items()
     ]  # fmt: skip
     changes = [
-        (f"paper: {name} alone", f"{100 * one.size:+.1f} %", f"{100 * one.latency:+.1f} %",
+        (f"paper: {name} alone", f"{100 * one.size:+.1f} %", f"{100 * one.latency:+.1f} %", "",
          f"{1 / (1 + one.latency):.2f}x", "", "", "")
         for name, one in PARTS.items()
     ]  # fmt: skip
     title = f"3. YOLOv3 at 416x416 on {result['cpu']}, batch 1, one thread"
     notes = (
         "The exact network, with random weights: they change neither time nor size.",
-        f"It has {units.count(result['parameters'])} parameters.",
+        f"It has {units.count(result['parameters'])} parameters and takes "
+        f"{units.count(result['macs'])} multiply-accumulates an image.",
         *result["remarks"],
     )
     rows = (*theirs, *changes, *measured.rows(result))
