@@ -2,9 +2,8 @@
 
     python -m benchmarks.calibration
 
-Whole processes, from photographs on disk to a verified int8 file; single runs, whose peaks scatter
-by some tenth. A promise that does not hold is printed as such; the exit code tells only whether the
-benchmark itself ran.
+Whole processes, from photographs on disk to a verified int8 file. A promise that does not hold is
+printed as such; the exit code tells only whether the benchmark itself ran.
 """
 
 import tempfile
@@ -17,20 +16,28 @@ from rich.table import Table
 
 from benchmarks.processes import ROOT, Contender, Outcome, run_in_turn
 from benchmarks.promises import Verdict
+from benchmarks.ptq_detector import SHAPE
 from edgewise import store, units
 from edgewise.cli.common import console, progress_bars
+from edgewise.data import registry
 
 FEW, MANY = 200, 2_000
 OUT = ROOT / "records" / "bench" / "calibration.json"
 MOST_BYTES = 3e9
+MOST_GROWTH = 0.05
 
 
-def bounded(peaks: Mapping[int, float]) -> Verdict:
-    """peaks: images -> bytes. Not judged where nothing was measured."""
-    promise = f"calibration at 416x416: under {units.size(MOST_BYTES)} with {MANY:,} images"
-    if MANY not in peaks:
-        return Verdict(promise, None, "the process failed")
-    return Verdict(promise, peaks[MANY] < MOST_BYTES, units.size(peaks[MANY]))
+def verdicts(peaks: Mapping[int, float]) -> list[Verdict]:
+    """peaks: images -> bytes; promises that were not measured are not judged."""
+    bounded = f"calibration at 416x416: under {units.size(MOST_BYTES)} with {MANY} images"
+    steady = f"within {units.percent(MOST_GROWTH, 0)} from {FEW} to {MANY} images"
+    if not {FEW, MANY} <= peaks.keys():
+        return [Verdict(promise, None, "a process failed") for promise in (bounded, steady)]
+    growth = peaks[MANY] / peaks[FEW] - 1
+    return [
+        Verdict(bounded, peaks[MANY] < MOST_BYTES, units.size(peaks[MANY])),
+        Verdict(steady, growth <= MOST_GROWTH, f"{growth:+.1%}"),
+    ]
 
 
 @click.command()
@@ -47,17 +54,17 @@ def main(threads: int, out: Path) -> None:
         outcomes = run_in_turn(contenders, 1, threads, bars)
     found = dict(zip((FEW, MANY), outcomes, strict=True))
     peaks = {images: one.peak_bytes for images, one in found.items() if one.runs}
-    judged = bounded(peaks)
     result = {
-        "promises": [{**asdict(judged), "verdict": judged.word}],
+        "promises": [{**asdict(one), "verdict": one.word} for one in verdicts(peaks)],
         "processes": [one.to_json() for one in outcomes],
     }
-    store.Record("calibration-bench", {"threads": threads}, {}, result).save(out)
-    show(outcomes, judged)
+    inputs = registry.load("composed-voc", None, SHAPE).digests()
+    store.Record("calibration-bench", {"threads": threads}, inputs, result).save(out)
+    show(outcomes, verdicts(peaks))
 
 
-def show(outcomes: Sequence[Outcome], verdict: Verdict) -> None:
-    """A table of processes, and the promise."""
+def show(outcomes: Sequence[Outcome], judged: Sequence[Verdict]) -> None:
+    """A table of processes, and the promises."""
     table = Table("process", "peak memory", "CPU time")
     for one in outcomes:
         shown = (units.size(one.peak_bytes), units.seconds(one.cpu_s)) if one.runs else ("", "")
@@ -65,7 +72,8 @@ def show(outcomes: Sequence[Outcome], verdict: Verdict) -> None:
         if one.problem:
             table.add_row("", one.problem, "")
     console.print(table)
-    console.print(f"{verdict.word}  {verdict.promise}: {verdict.figures}", markup=False)
+    for verdict in judged:
+        console.print(f"{verdict.word}  {verdict.promise}: {verdict.figures}", markup=False)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def _vgg16() -> list[tuple[str, ...]]:
     kinds = (("4-bit weights and activations", "w4a4"), ("2-bit weights and activations", "w2a2"))
     return [
         ("VGG-16", words, f"{VGG16[name] - VGG16['float']:+.2f}", rows[words]["less float"],
-         "Fashion-MNIST for CIFAR-10")
+         studies.images("vgg16"))
         for words, name in kinds
     ]  # fmt: skip
 
@@ -36,7 +36,7 @@ def _yolov3() -> list[tuple[str, ...]]:
     kinds = (("8 bits, after training", "ptq"), ("8 bits, in training", "qat"))
     return [
         ("YOLOv3", f"{words}, mAP@0.5", f"{TABLE_1[name].map - floats:+.2f}",
-         rows[words]["mAP@0.5, less float"], "composed-voc for VOC")
+         rows[words]["mAP@0.5, less float"], studies.images("yolov3"))
         for words, name in kinds
     ]  # fmt: skip
 
@@ -49,7 +49,8 @@ def _autoencoder() -> list[tuple[str, ...]]:
         theirs = autoencoder.PRUNED["shapley"][sparsity]["INT8"] - dense
         words = f"{100 * sparsity:.0f} % of the links gone"
         made.append(("autoencoder", f"{words}, INT8", f"{theirs:+.2f}",
-                     rows[f"ours, {words}"]["INT8 less dense"], "MNIST"))  # fmt: skip
+                     rows[f"ours, {words}"]["INT8 less dense"],
+                     studies.images("autoencoder")))  # fmt: skip
     return made
 
 

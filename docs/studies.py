@@ -42,14 +42,12 @@ def _never(bench: object) -> Mapping[str, Any]:
 def page(name: str) -> str:
     """The page, every figure of it from a record."""
     study, found = STUDIES[name], findings(name)
-    data = sorted({str(one.cell.settings["data"]) for one in found if "data" in one.cell.settings})
-    stand_in = "" if data == [study.data] else f", a stand-in for {study.data}"
     scale = study.scales[study.shown]
     hours = math.fsum(one.result["seconds"] for one in found) / 3600
     parts = [
         f"# {study.summary}",
         f"Written by `make figures` from `records/{name}/{study.shown}` ({scale}). **Ours: on "
-        f"{', '.join(data)}{stand_in}**; the paper's figures are its own, on {study.data}, and "
+        f"{images(name)}**; the paper's figures are its own, on {study.data}, and "
         f"stand beside ours for their differences, not for their heights. {study.figures}",
         f"{len(found)} of the cells, {hours:.1f} hours of computing. `edgewise study run {name} "
         f"--scale {study.shown}` computes what is missing.",
@@ -64,6 +62,14 @@ def page(name: str) -> str:
         *_pictures(name),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def images(name: str) -> str:
+    """What the cells of a study were computed on, and what that stands in for."""
+    settings = [one.cell.settings for one in findings(name)]
+    data = sorted({str(one["data"]) for one in settings if "data" in one})
+    meant = STUDIES[name].data
+    return ", ".join(data) + ("" if data == [meant] else f", a stand-in for {meant}")
 
 
 def _pictures(name: str) -> Iterator[str]:

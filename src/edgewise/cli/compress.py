@@ -79,7 +79,7 @@ keeps the head in float and gives the body weights of 4 bits, in one network.
     default=ANY,
     show_default=True,
     help="Weights in the form that a processor's fastest kernels take; the answers are the same to "
-    "the bit. amx: Intel processors whose flags have amx_int8, in ONNX Runtime; slower elsewhere.",
+    "the bit. amx: only for Intel processors whose flags have amx_int8, in ONNX Runtime.",
 )
 @click.option("--device", help="Measure there: local.")
 @click.option("--quick", is_flag=True, help="Measure for seconds, not minutes; labelled quick.")

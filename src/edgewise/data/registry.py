@@ -20,23 +20,6 @@ from edgewise.progress import Progress, silent
 
 
 @dataclass(frozen=True)
-class Known:
-    """A named data set: what it is before it is there.
-
-    images: split -> number of images; licence: as its authors state it; stand_in_for: the set that
-    a study uses it in place of, where that cannot be had; shaped: reads it for an input of another
-    shape, where that is more than another contract.
-    """
-
-    load: Callable[[Path], Dataset]
-    summary: str
-    images: Mapping[str, int]
-    licence: str
-    stand_in_for: str | None = None
-    shaped: Callable[[Path, Shape], Dataset] | None = None
-
-
-@dataclass(frozen=True)
 class How:
     """How images are read, besides their shape.
 
@@ -47,6 +30,35 @@ class How:
     seed: int = 0
     skip_broken: bool = False
     progress: Progress = silent
+
+
+Shaped = Callable[[Path, Shape | None, How], Dataset]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A named data set: what it is before it is there.
+
+    images: split -> number of images; licence: as its authors state it; stand_in_for: the set that
+    a study uses it in place of, where that cannot be had; shaped: reads it as asked, where that is
+    more than another contract.
+    """
+
+    load: Callable[[Path], Dataset]
+    summary: str
+    images: Mapping[str, int]
+    licence: str
+    stand_in_for: str | None = None
+    shaped: Shaped | None = None
+
+
+def _devkit(folder: Path, shape: Shape | None, how: How, name: str = "voc") -> Dataset:
+    reading = Reading(own_classes(folder), how.skip_broken, name)
+    return load_voc(folder, shape or DEFAULT_SHAPE, reading)
+
+
+def _composed(folder: Path, shape: Shape | None, how: How) -> Dataset:
+    return load_composed_voc(folder, shape)
 
 
 _SIXTY = {"train": 48_000, "calibration": 2_000, "validation": 10_000, "test": 10_000}
@@ -74,6 +86,7 @@ KNOWN: Mapping[str, Known] = {
         "images are training images",
         {"train": 15_724, "calibration": 2_000, "validation": 827, "test": 4_952},
         "of Flickr's terms of use; for research",
+        shaped=_devkit,
     ),
     "composed-voc": Known(
         load_composed_voc,
@@ -82,7 +95,7 @@ KNOWN: Mapping[str, Known] = {
         {"train": 6_000, "calibration": 2_000, "validation": 600, "test": 1_000},
         "of its pieces: MIT, CC BY(-SA) 3.0 and 4.0, CC0, GPL-2",
         "voc",
-        load_composed_voc,
+        _composed,
     ),
     "darknet": Known(
         load_darknet,
@@ -125,9 +138,7 @@ def load(
     path = Path(spec).expanduser()
     if spec and path.is_dir():  # the empty path would be the current folder
         if is_devkit(path):
-            name = path.resolve().name
-            reading = Reading(own_classes(path), how.skip_broken, name)
-            return load_voc(path, shape or DEFAULT_SHAPE, reading)
+            return _devkit(path, shape, how, path.resolve().name)
         return load_folder(path, shape, how.progress)
     if path.suffix == ".npz":
         return load_arrays(path, shape)
@@ -149,10 +160,8 @@ def fetched(name: str, root: Path | None = None) -> Path:
 def _named(name: str, root: Path | None, shape: Shape | None, how: How) -> Dataset:
     folder = fetched(name, root)
     known = KNOWN[name]
-    if known.load is load_voc:
-        return load_voc(folder, shape or DEFAULT_SHAPE, Reading(skip_broken=how.skip_broken))
-    if shape is not None and known.shaped is not None:
-        return known.shaped(folder, shape)
+    if known.shaped is not None:
+        return known.shaped(folder, shape, how)
     dataset = known.load(folder)
     if shape is None:
         return dataset

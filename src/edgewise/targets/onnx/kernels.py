@@ -3,7 +3,7 @@
 ONNX Runtime convolves with a kernel of its own where the weights' zero point is 0, and multiplies
 matrices where it is not. Only the latter uses AMX, the matrix unit of newer Intel processors. Codes
 are within [-127, 127], so each can be stored one lower and read with zero point -1: the same
-weights, the same sums. On processors without AMX, and in other runtimes, that form is slower.
+weights, the same sums. Processors without AMX, and other runtimes, have nothing of it.
 """
 
 from edgewise.quant.fake import QuantizedLayer

@@ -1,7 +1,7 @@
 """Quantized convolutions of few input channels, in the form that ONNX Runtime is fast with.
 
-Its kernels read input channels in fours. A convolution of an image has three or one, and takes five
-times as long as its size tells: the runtime copies every window out first. Here the rows that a
+Its kernels read input channels in fours. A convolution of an image has three or one, and the
+runtime copies every window out first. Here the rows that a
 window covers are laid over each other as further channels, the kernel has one row, and the weights
 are turned accordingly, by the runtime when it loads. Sums are of the same codes: no answer changes.
 """
