@@ -1,9 +1,7 @@
 """Tiny networks of every shape that matters, and tiny data, made once."""
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +27,6 @@ _THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 torch.set_num_threads(_THREADS)
 settings.register_profile("edgewise", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgewise")
-with suppress(ImportError):
-    # OpenVINO, which other tests load, brings an older library of threads, and where that is loaded
-    # first this one cannot be.
-    importlib.import_module("daal4py")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,3 @@
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -7,10 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.svm import SVC
 
-from edgewise.studies.autoencoder import svm
 from edgewise.studies.autoencoder.svm import Machine
-
-BOTH = ("sklearn.svm", "sklearnex.svm")
 
 
 def blobs(count: int, classes: int, seed: int) -> tuple[Any, Any]:
@@ -23,7 +19,7 @@ def blobs(count: int, classes: int, seed: int) -> tuple[Any, Any]:
 
 
 @settings(max_examples=20)
-@given(count=st.integers(40, 150), classes=st.integers(3, 10), seed=st.integers(0, 99))
+@given(count=st.integers(40, 150), classes=st.integers(2, 10), seed=st.integers(0, 99))
 def test_it_tells_what_the_library_tells(count: int, classes: int, seed: int) -> None:
     images, labels = blobs(count, classes, seed)
     others, truth = blobs(1100, classes, seed)
@@ -34,11 +30,22 @@ def test_it_tells_what_the_library_tells(count: int, classes: int, seed: int) ->
     assert machine.accuracy(others, truth) == pytest.approx((told == truth).mean(), abs=0.001)
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_whoever_fits_it_is_the_same_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if importlib.util.find_spec(name.split(".")[0]) is None:
-        pytest.skip(f"{name} is not installed")
-    images, labels = blobs(900, 10, 0)
-    monkeypatch.setattr(svm, "solver", lambda: name)
+@settings(max_examples=20)
+@given(count=st.integers(40, 150), classes=st.integers(2, 10), seed=st.integers(0, 99))
+def test_the_order_of_what_it_is_fitted_on_decides_nothing(
+    count: int, classes: int, seed: int
+) -> None:
+    images, labels = blobs(count, classes, seed)
+    others, _ = blobs(1100, classes, seed + 1)
+    order = np.random.default_rng(seed).permutation(count)
+    told, again = (Machine(images[at], labels[at]).tell(others) for at in (np.arange(count), order))
+    assert (told == again).mean() > 0.995  # libsvm stops within a tolerance, on whichever side
+
+
+def test_classes_of_any_size() -> None:
+    """The pairs' kernel values share one space, the larger ones and the smaller."""
+    images, labels = blobs(400, 4, 0)
+    kept = np.concatenate([np.flatnonzero(labels == one)[: 10 + 40 * one] for one in (10, 1, 7, 4)])
+    images, labels = images[kept], labels[kept]
     told = Machine(images, labels).tell(images)
-    assert (told == SVC().fit(images, labels).predict(images)).mean() > 0.995
+    assert (told == SVC().fit(images, labels).predict(images)).all()

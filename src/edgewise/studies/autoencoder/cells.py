@@ -19,7 +19,7 @@ from edgewise.studies.autoencoder.networks import (
     sparsity_of,
     train_dense,
 )
-from edgewise.studies.autoencoder.svm import Machine, solver
+from edgewise.studies.autoencoder.svm import FITTED_BY, Machine
 from edgewise.study import Bench
 
 # Sparsities, and at which precisions each is judged.
@@ -41,7 +41,7 @@ def dense(job: Job, epochs: int, fitted: Split, precisions: Sequence[str], bench
         own = bar.judge(answers)
         first = first or own
         rows.append({"sparsity": 0.0, "precision": precision, **bar.row(answers, own, first)})
-    facts = {"threads": job.threads, "fitted_by": solver()}
+    facts = {"threads": job.threads, "fitted_by": FITTED_BY}
     return {"rows": rows, "curves": asdict(curves), **facts}
 
 
@@ -74,4 +74,4 @@ def pruned(
                 found.append({**known, "precision": precision, **row})
             store.write_bytes(done, json.dumps(found).encode())
         rows += json.loads(done.read_bytes())
-    return {"rows": rows, "threads": job.threads, "fitted_by": solver()}
+    return {"rows": rows, "threads": job.threads, "fitted_by": FITTED_BY}

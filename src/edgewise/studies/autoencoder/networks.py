@@ -19,7 +19,6 @@ from edgewise.steps.finetune import Finetune
 from edgewise.steps.material import Material
 from edgewise.steps.prune_links import PruneLinks
 from edgewise.steps.step import Step
-from edgewise.studies.autoencoder.svm import use_threads
 from edgewise.training.loop import Run, train
 from edgewise.training.objective import Reconstructed
 from edgewise.training.schedule import Curves, Schedule
@@ -46,7 +45,6 @@ class Job:
     def start(self) -> None:
         """Threads and seed of this process."""
         torch.set_num_threads(self.threads)
-        use_threads(self.threads)
         torch.manual_seed(self.seed)
 
 
