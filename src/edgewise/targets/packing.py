@@ -75,8 +75,7 @@ def find(artifact: bytes, weights: Sequence[tuple[bytes, int]]) -> tuple[Stretch
 
 def pack(artifact: bytes, stretches: Sequence[Stretch]) -> bytes:
     """The packed file, each stretch in the way that is smallest."""
-    parts = [min(ways, key=lambda part: part.size) for ways in _ways(artifact, stretches)]
-    return _written(artifact, parts)
+    return _smallest(artifact, _ways(artifact, stretches))
 
 
 def storage(artifact: bytes, stretches: Sequence[Stretch]) -> Storage:
@@ -94,7 +93,7 @@ def storage(artifact: bytes, stretches: Sequence[Stretch]) -> Storage:
         deflated=len(zlib.compress(artifact, _LEVEL)),
         bitmap=sizes["bitmap"],
         delta=sizes["delta"],
-        packed=len(pack(artifact, stretches)),
+        packed=len(_smallest(artifact, ways)),
         bound=sum(map(entropy_bytes, items)),
         zeros=zeros / max(count, 1),
     )
@@ -117,6 +116,10 @@ def _ways(artifact: bytes, stretches: Sequence[Stretch]) -> list[list[_Part]]:
         items = _items(artifact, one)
         ways.append([_deflated(artifact[one.start : end]), _bitmap(items), _delta(items)])
     return [*ways, [_deflated(artifact[end:])]]
+
+
+def _smallest(artifact: bytes, ways: Sequence[Sequence[_Part]]) -> bytes:
+    return _written(artifact, [min(some, key=lambda part: part.size) for some in ways])
 
 
 def _of_kind(ways: Sequence[_Part], kind: str) -> _Part:
