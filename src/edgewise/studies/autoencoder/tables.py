@@ -6,25 +6,26 @@ from typing import Any
 
 from edgewise import units
 from edgewise.studies import measured
-from edgewise.studies.autoencoder import paper
+from edgewise.studies.autoencoder import comparing, paper
+from edgewise.studies.autoencoder.rows import (
+    CRITERIA,
+    PROTOCOLS,
+    REGIMES,
+    Rows,
+    gains,
+    percent,
+    points,
+    rows_of,
+    sparsities,
+)
 from edgewise.studies.result import Curve, Mean, Plot, Table
 from edgewise.study import Finding
 
-_REGIMES = {
-    "tuned": "fine-tuned",
-    "refit": "refitted by least squares, nothing trained",
-    "once": "in one shot, nothing trained",
-}
 # What `best` is, by regime; chosen beforehand on validation images of another seed.
 _OURS = {
     "tuned": "magnitude, links of all layers competing, in three parts with fine-tuning after each",
     "refit": "the error of removing a link, links of all layers competing, in three parts",
     "once": "the error of removing a link, links of all layers competing",
-}
-_CRITERIA = {"shapley": "Shapley value", "magnitude": "magnitude", "best": "ours"}
-_PROTOCOLS = {
-    "refitted": "SVM fitted on what the pruned network gives back",
-    "fixed": "SVM fitted once, on what the dense network gives back",
 }
 _PRECISIONS = ("FP32", "FP16", "INT8")
 _FORM = "form-"
@@ -33,17 +34,15 @@ _DENSE = (
     "they make the packed file smaller and nothing faster. Weights are random here."
 )
 
-# cell name without its seed, sparsity, precision -> seed -> row
-Rows = Mapping[tuple[str, float, str], Mapping[str, Mapping[str, float]]]
-
 
 def tables(findings: Sequence[Finding]) -> tuple[Table, ...]:
     """Every regime and protocol, the whole training set, and the formulations."""
-    rows = _rows(findings)
-    made = [_table(rows, regime, protocol) for regime in _REGIMES for protocol in _PROTOCOLS]
+    rows = rows_of(findings)
+    made = [_table(rows, regime, protocol) for regime in REGIMES for protocol in PROTOCOLS]
     series = [one for one in findings if one.cell.name.startswith("measured/")]
     timed = (_timed(one.result) for one in series if one.error is None)
-    return (*made, *_whole(rows), *_forms(rows), *timed)
+    compared = (*comparing.criteria(rows), *comparing.precisions(rows))
+    return (*made, *compared, *_whole(rows), *_forms(rows), *timed)
 
 
 def _timed(result: Mapping[str, Any]) -> Table:
@@ -53,27 +52,17 @@ def _timed(result: Mapping[str, Any]) -> Table:
     return Table(title, headings, tuple(measured.rows(result)), (_DENSE, *result["remarks"]))
 
 
-def _rows(findings: Sequence[Finding]) -> Rows:
-    found: dict[tuple[str, float, str], dict[str, Mapping[str, float]]] = {}
-    for one in findings:
-        seed, _, name = one.cell.name.partition("/")
-        for row in one.result.get("rows", ()):
-            key = (name, float(row["sparsity"]), str(row["precision"]))
-            found.setdefault(key, {})[seed] = row
-    return found
-
-
 def _table(rows: Rows, regime: str, protocol: str) -> Table:
     headings = ("", *(f"{name}, {whose}" for name in _PRECISIONS for whose in ("paper", "ours")),
                 "INT8 less dense", "seeds", "file, INT8", "packed")  # fmt: skip
     lines = [_line(rows, "dense", 0.0, protocol, "not pruned", paper.BASELINE)]
-    for criterion, words in _CRITERIA.items():
+    for criterion, words in CRITERIA.items():
         name = f"{criterion}-{regime}"
-        for sparsity in _sparsities(rows, name):
+        for sparsity in sparsities(rows, name):
             theirs = {p: paper.beside(criterion, sparsity, p) for p in _PRECISIONS}
             title = f"{words}, {100 * sparsity:.0f} % of the links gone"
             lines.append(_line(rows, name, sparsity, protocol, title, theirs))
-    title = f"Pruned {_REGIMES[regime]}; {_PROTOCOLS[protocol]}"
+    title = f"Pruned {REGIMES[regime]}; {PROTOCOLS[protocol]}"
     return Table(title, headings, tuple(lines), (f"Ours: {_OURS[regime]}.",))
 
 
@@ -85,56 +74,29 @@ def _line(
     for precision in _PRECISIONS:
         value = theirs.get(precision)
         cells.append("" if value is None else f"{value:.2f} %")
-        cells.append(_percent(rows.get((name, sparsity, precision), {}), protocol))
-    last = rows.get((name, sparsity, "INT8"), {})
+        cells.append(percent(rows.get((name, sparsity, precision), {}), protocol))
+    last, dense = rows.get((name, sparsity, "INT8"), {}), rows.get(("dense", 0.0, "FP32"), {})
     size = max((row["size_bytes"] for row in last.values()), default=None)
     packed = max((row["packed_bytes"] for row in last.values()), default=None)
     return (
         *cells,
-        "" if name == "dense" else _less_dense(rows, last, protocol),
+        "" if name == "dense" else points(gains(last, dense, protocol)),
         str(len(last)),
         "" if size is None else units.size(size),
         "" if packed is None else units.size(packed),
     )
 
 
-def _percent(cells: Mapping[str, Mapping[str, float]], protocol: str) -> str:
-    mean = Mean.of([row[protocol] for row in cells.values()])
-    if mean is None:
-        return "not run"
-    text = units.percent(mean.value)
-    if mean.low is not None and mean.high is not None:
-        text += f" ± {50 * (mean.high - mean.low):.2f}"
-    return text
-
-
-def _less_dense(rows: Rows, cells: Mapping[str, Mapping[str, float]], protocol: str) -> str:
-    """Mean difference from the dense network of the same seed in float, in points."""
-    dense = rows.get(("dense", 0.0, "FP32"), {})
-    gains = [row[protocol] - dense[s][protocol] for s, row in cells.items() if s in dense]
-    mean = Mean.of(gains)
-    if mean is None:
-        return ""
-    text = f"{100 * mean.value:+.2f}"
-    if mean.low is not None and mean.high is not None:
-        text += f" ± {50 * (mean.high - mean.low):.2f}"
-    return text
-
-
-def _sparsities(rows: Rows, name: str) -> list[float]:
-    return sorted({sparsity for found, sparsity, _ in rows if found == name})
-
-
 def _whole(rows: Rows) -> Iterator[Table]:
     """SVMs fitted on the whole official training set."""
-    sparsities = _sparsities(rows, "whole")
-    if not sparsities:
+    found = sparsities(rows, "whole")
+    if not found:
         return
     lines = []
-    for sparsity in sparsities:
+    for sparsity in found:
         cells = rows.get(("whole", sparsity, "INT8"), {})
         title = "not pruned" if not sparsity else f"ours, fine-tuned, {100 * sparsity:.0f} %"
-        lines.append((title, _percent(cells, "refitted"), _percent(cells, "fixed"),
+        lines.append((title, percent(cells, "refitted"), percent(cells, "fixed"),
                       str(len(cells))))  # fmt: skip
     title = "SVMs fitted on all 60,000 official training images; INT8"
     yield Table(title, ("", "refitted SVM", "fixed SVM", "seeds"), tuple(lines))
@@ -171,12 +133,12 @@ def _apart(rows: Rows, name: str) -> Iterator[float]:
 
 def plots(findings: Sequence[Finding]) -> tuple[Plot, ...]:
     """Accuracy against sparsity, INT8, with intervals over seeds."""
-    rows = _rows(findings)
+    rows = rows_of(findings)
     made = []
-    for regime, words in _REGIMES.items():
-        for protocol, how in _PROTOCOLS.items():
-            curves = [_curve(rows, f"{c}-{regime}", protocol, w) for c, w in _CRITERIA.items()]
-            theirs = [_paper_curve(c, f"paper, {_CRITERIA[c]}") for c in paper.PRUNED]
+    for regime, words in REGIMES.items():
+        for protocol, how in PROTOCOLS.items():
+            curves = [_curve(rows, f"{c}-{regime}", protocol, w) for c, w in CRITERIA.items()]
+            theirs = [_paper_curve(c, f"paper, {CRITERIA[c]}") for c in paper.PRUNED]
             kept = tuple(curve for curve in (*curves, *theirs) if curve.values)
             made.append(Plot(f"{words.capitalize()}; {how}", "links gone, %", "accuracy, %", kept))
     return tuple(made)
@@ -184,7 +146,7 @@ def plots(findings: Sequence[Finding]) -> tuple[Plot, ...]:
 
 def _curve(rows: Rows, name: str, protocol: str, words: str) -> Curve:
     points = []
-    for sparsity in _sparsities(rows, name):
+    for sparsity in sparsities(rows, name):
         cells = rows.get((name, sparsity, "INT8"), {})
         mean = Mean.of([100 * row[protocol] for row in cells.values()])
         if mean is not None:
