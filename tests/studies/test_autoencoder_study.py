@@ -33,7 +33,7 @@ def test_a_cell_is_judged_from_its_artifacts_and_stands_in_the_tables(
     digits: Dataset, tmp_path: Path
 ) -> None:
     made = grid(digits, "quick", TINY, 1)
-    run(made, tmp_path, silent, ["seed-0/best-tuned", "seed-0/form-shapley", "seed-0/whole"])
+    run(made, tmp_path, silent, ["seed-0/best-tuned", "seed-0/form-refit-shapley", "seed-0/whole"])
     found = [one for cell in made.cells if (one := stored(made, cell, tmp_path)) is not None]
     assert [one.error for one in found] == [None] * 4
     rows = {one.cell.name.partition("/")[2]: one.result["rows"] for one in found}
@@ -89,11 +89,15 @@ def test_the_formulation_nearest_to_the_paper_is_named() -> None:
     near = [row(s, "FP32", 0.97 - (97.92 - theirs["FP32"]) / 100)
             for s, theirs in paper.PRUNED["shapley"].items()]  # fmt: skip
     far = [row(s, "FP32", 0.9) for s in paper.PRUNED["shapley"]]
+    next_to = [{**one, "refitted": one["refitted"] - 0.01} for one in near]
     found = [finding("seed-0/dense", [row(0.0, "FP32", 0.97)]),
-             finding("seed-0/form-near", near), finding("seed-0/form-far", far)]  # fmt: skip
+             finding("seed-0/form-near", near), finding("seed-0/form-far", far),
+             finding("seed-0/shapley-tuned", next_to),
+             finding("seed-1/shapley-tuned", far)]  # fmt: skip
     table = tables(found)[-1]
-    assert [line[0] for line in table.rows] == ["near", "far"]
-    assert table.rows[0][1] == "0.00"
+    assert [line[0] for line in table.rows] == ["near", "shapley", "far"]
+    assert [line[1] for line in table.rows[:2]] == ["0.00", "1.00"]  # seed 1 has no other reading
+    assert dict(zip(table.headings, table.rows[0], strict=True))["95 % gone"] == "87.49 %"
     assert "Closest to the paper's: near" in table.notes[0]
 
 

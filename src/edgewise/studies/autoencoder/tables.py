@@ -1,12 +1,11 @@
 """The paper's table beside ours, in every regime and under both protocols, and the curves."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgewise import units
 from edgewise.studies import measured
-from edgewise.studies.autoencoder import comparing, paper
+from edgewise.studies.autoencoder import comparing, formulations, paper
 from edgewise.studies.autoencoder.rows import (
     CRITERIA,
     PROTOCOLS,
@@ -28,7 +27,6 @@ _OURS = {
     "once": "the error of removing a link, links of all layers competing",
 }
 _PRECISIONS = ("FP32", "FP16", "INT8")
-_FORM = "form-"
 _DENSE = (
     "Links that are gone are zeros which the runtime's kernels multiply like any other number: "
     "they make the packed file smaller and nothing faster. Weights are random here."
@@ -42,7 +40,7 @@ def tables(findings: Sequence[Finding]) -> tuple[Table, ...]:
     series = [one for one in findings if one.cell.name.startswith("measured/")]
     timed = (_timed(one.result) for one in series if one.error is None)
     compared = (*comparing.criteria(rows), *comparing.precisions(rows))
-    return (*made, *compared, *_whole(rows), *_forms(rows), *timed)
+    return (*made, *compared, *_whole(rows), *formulations.compared(rows), *timed)
 
 
 def _timed(result: Mapping[str, Any]) -> Table:
@@ -100,35 +98,6 @@ def _whole(rows: Rows) -> Iterator[Table]:
                       str(len(cells))))  # fmt: skip
     title = "SVMs fitted on all 60,000 official training images; INT8"
     yield Table(title, ("", "refitted SVM", "fixed SVM", "seeds"), tuple(lines))
-
-
-def _forms(rows: Rows) -> Iterator[Table]:
-    """Which reading of "Shapley value" comes closest to the paper's curve."""
-    names = sorted({name for name, _, _ in rows if name.startswith(_FORM)})
-    lines = []
-    for name in names:
-        apart = list(_apart(rows, name))
-        if apart:
-            root = math.sqrt(math.fsum(gap**2 for gap in apart) / len(apart))
-            lines.append((root, name.removeprefix(_FORM), str(len(apart))))
-    if not lines:
-        return
-    shown = [(name, f"{root:.2f}", count) for root, name, count in sorted(lines)]
-    note = (
-        f"Closest to the paper's: {shown[0][0]}. Losses are from each one's own baseline, FP32, "
-        "fine-tuned, refitted SVM, over seeds and the paper's sparsities."
-    )
-    headings = ("formulation", "root mean square distance of losses, points", "figures")
-    yield Table("Formulations of the Shapley value of a link", headings, tuple(shown), (note,))
-
-
-def _apart(rows: Rows, name: str) -> Iterator[float]:
-    dense = rows.get(("dense", 0.0, "FP32"), {})
-    for sparsity, theirs in paper.PRUNED["shapley"].items():
-        lost = paper.BASELINE["FP32"] - theirs["FP32"]
-        for seed, row in rows.get((name, sparsity, "FP32"), {}).items():
-            if seed in dense:
-                yield 100 * (dense[seed]["refitted"] - row["refitted"]) - lost
 
 
 def plots(findings: Sequence[Finding]) -> tuple[Plot, ...]:
