@@ -48,7 +48,7 @@ def precisions(rows: Rows) -> Iterator[Table]:
         found = list(_precision(rows, precision))
         if found:
             most, where = max(found, key=lambda one: abs(one[0]))
-            lines.append((precision, str(len(found)), f"{100 * most:+.2f}", where))
+            lines.append((precision, str(len(found)), f"{100 * most:+.3f}", where))
     if lines:
         title = "What FP16 and INT8 change"
         headings = ("", "means", "largest difference from FP32, points", "where")
