@@ -117,7 +117,8 @@ def _paint(plot: Plot, figure: Figure) -> None:
                   marker=marker(place) if len(values) < 30 else None, ms=3)  # fmt: skip
     axes.set_xlabel(plot.across)
     axes.set_ylabel(plot.up)
-    axes.set_title(plot.title, fontsize=9, loc="left")
+    # A line each, so that it stays beside the legend.
+    axes.set_title(plot.title.replace("; ", ";\n"), fontsize=9, loc="left")
     if plot.across == "iteration":
         axes.set_yscale("log")
     figure.legend(loc="outside right upper", fontsize=7)
